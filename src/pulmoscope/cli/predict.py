@@ -1,0 +1,83 @@
+"""``pulmoscope predict``."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pulmoscope.inference import Prediction, Unread
+
+SOME_UNREAD = 3
+
+
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder or its model/ folder.")
+    ],
+    files: Annotated[list[Path], typer.Argument(help="Pictures, DICOM files, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a CSV table instead.")] = None,
+) -> None:
+    """Predict classes of radiographs. Exit status 3 when some files could not be read."""
+    from pulmoscope.errors import RunError
+    from pulmoscope.inference import Predictor, Unread, find_pictures
+    from pulmoscope.models import load_bundle
+    from pulmoscope.workflow import Run
+
+    if as_json and csv_file is not None:
+        raise RunError("--json and --csv exclude each other", code="E_USAGE")
+    bundle = load_bundle(model) if (model / "model.json").is_file() else Run(model).model
+    predictor = Predictor(bundle)
+    answers = predictor.predict_files(find_pictures(files))
+    if csv_file is not None:
+        unread = _write_csv(csv_file, answers, bundle.classes)
+    else:
+        if not as_json:
+            print(f"{'label':<14}{'probability':>11}  path")
+        unread = 0
+        for answer in answers:
+            if isinstance(answer, Unread):
+                unread += 1
+            print(
+                json.dumps(answer.as_dict(), ensure_ascii=True) if as_json else _line(answer), flush=as_json
+            )
+    if unread:
+        print(f"{unread} files could not be read", file=sys.stderr)
+        raise typer.Exit(SOME_UNREAD)
+
+
+def _line(answer: Prediction | Unread) -> str:
+    from pulmoscope.inference import Unread
+
+    if isinstance(answer, Unread):
+        return f"{'-':<14}{'-':>11}  {answer.path}: {answer.error}"
+    return f"{answer.label:<14}{answer.probabilities[answer.label]:>11.3f}  {answer.path}"
+
+
+def _write_csv(path: Path, answers: Iterable[Prediction | Unread], classes: tuple[str, ...]) -> int:
+    from pulmoscope.files import write_text
+    from pulmoscope.inference import Unread
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", *(f"p_{name}" for name in classes), "error"])
+    unread = 0
+    for answer in answers:
+        if isinstance(answer, Unread):
+            unread += 1
+            writer.writerow([answer.path, "", *("" for _ in classes), answer.error])
+        else:
+            row = [f"{answer.probabilities[name]:.6f}" for name in classes]
+            writer.writerow([answer.path, answer.label, *row, ""])
+    write_text(path, text.getvalue())
+    print(f"written: {path}")
+    return unread

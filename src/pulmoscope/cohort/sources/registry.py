@@ -1,0 +1,113 @@
+"""The adapters, found by a source's name or by looking at its folder."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pulmoscope.cohort.sources.any_table import AnyTableSource
+from pulmoscope.cohort.sources.base import Source, SourceRows
+from pulmoscope.cohort.sources.chexpert import CheXpertSource
+from pulmoscope.cohort.sources.class_folders import ClassFoldersSource
+from pulmoscope.cohort.sources.cohen import CohenSource
+from pulmoscope.cohort.sources.hannover import HannoverSource
+from pulmoscope.cohort.sources.medmnist import MedMnistSource
+from pulmoscope.cohort.sources.nih import NihSource
+from pulmoscope.errors import CohortError
+
+#: Adapters in the order in which they look at a folder: the particular before the general.
+SOURCES: tuple[Source, ...] = (
+    MedMnistSource(),
+    CohenSource(),
+    NihSource(),
+    CheXpertSource(),
+    HannoverSource(),
+    AnyTableSource(),
+    ClassFoldersSource(),
+)
+
+
+def find_source(name: str, path: Path, kind: str | None = None) -> Source:
+    """Return the adapter named by ``kind``, else the one the name begins with, else the one that fits.
+
+    Raises:
+        CohortError: The kind is unknown, or no adapter knows the layout.
+    """
+    kinds = {source.kind: source for source in SOURCES}
+    if kind is not None:
+        if kind not in kinds:
+            close = difflib.get_close_matches(kind, kinds, n=1)
+            raise CohortError(
+                f"no kind of source is called {kind!r}",
+                expected=", ".join(kinds),
+                remedy=f"did you mean {close[0]!r}?" if close else None,
+            )
+        return kinds[kind]
+    named = [source for source in SOURCES if name.casefold().startswith(source.kind)]
+    for source in (*named, *SOURCES):
+        if source.sniff(path):
+            return source
+    raise CohortError(
+        f"source {name!r}: no reader knows what {path} is",
+        code="E_SOURCE",
+        expected="class folders, a CSV, TSV or XLSX table with path,label, a MedMNIST .npz, or the folder of "
+        "Cohen (metadata.csv), NIH (Data_Entry*.csv), CheXpert (train.csv) or Hannover (data.csv)",
+        got="an empty folder or one without class folders"
+        if path.is_dir()
+        else f"a {path.suffix or 'plain'} file",
+    )
+
+
+def read_source(
+    name: str,
+    path: str | os.PathLike[str],
+    *,
+    kind: str | None = None,
+    uncertain: str = "ignore",
+    **options: Any,
+) -> SourceRows:
+    """Read one source with the adapter that fits.
+
+    Args:
+        name: Name of the source: letters, digits, dot, dash, underscore; it begins every image id.
+        path: File or folder.
+        kind: Adapter to use instead of looking.
+        uncertain: What CheXpert's uncertain findings become: ignore, positive or negative.
+        options: Options of the adapter.
+
+    Raises:
+        CohortError: The name is no name, nothing is there, no adapter fits, or an option is unknown.
+        TableError: The source's table cannot be read.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.\-]*", name, re.ASCII):
+        raise CohortError(
+            f"{name!r} cannot name a source", expected="letters, digits, '.', '-' and '_' without spaces"
+        )
+    place = Path(path)
+    if not place.exists():
+        raise CohortError(
+            f"source {name!r}: there is nothing at {place}", code="E_MISSING", expected="a file or folder"
+        )
+    source = find_source(name, place, kind)
+    known = _options(source)
+    strange = sorted(set(options) - set(known))
+    if strange:
+        close = difflib.get_close_matches(strange[0], known, n=1)
+        raise CohortError(
+            f"source {name!r} ({source.kind}) has no option {', '.join(strange)}",
+            expected=", ".join(known) or "no options",
+            remedy=f"did you mean {close[0]!r}?" if close else None,
+        )
+    if "uncertain" in known:
+        options.setdefault("uncertain", uncertain)
+    return source.read(name, place, **options)
+
+
+def _options(source: Source) -> Mapping[str, inspect.Parameter]:
+    parameters = inspect.signature(source.read).parameters
+    return {key: one for key, one in parameters.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}

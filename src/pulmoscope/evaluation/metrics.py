@@ -1,0 +1,211 @@
+"""From predictions to every metric with its interval."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from pulmoscope.errors import PulmoscopeError, TableError
+from pulmoscope.evaluation import confusion as rates
+from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
+from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
+from pulmoscope.evaluation.intervals import percentile_interval, wilson
+from pulmoscope.evaluation.predictions import Predictions, read_predictions
+from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+
+# Proportions of pictures, whose k and n go into Wilson's interval.
+_PROPORTIONS = {
+    "accuracy": rates.accuracy_counts,
+    "sensitivity": rates.sensitivity_counts,
+    "specificity": rates.specificity_counts,
+    "ppv": rates.ppv_counts,
+    "npv": rates.npv_counts,
+}
+
+
+def evaluate(
+    predictions: Predictions | pd.DataFrame | str | os.PathLike[str],
+    *,
+    split: str | None = "test",
+    intervals: str = "default",
+    replicates: int = 1000,
+    seed: int = 0,
+    model: str | None = None,
+) -> Evaluation:
+    """Compute every metric of a predictions table with its 95% interval.
+
+    Args:
+        predictions: The table, a data frame in its form, or the path of a CSV or Parquet file.
+        split: The rows to judge; None for all. A table in which no row has a split is judged whole.
+        intervals: ``"default"``: Wilson for proportions (accuracy, sensitivity, specificity, PPV, NPV), percentile
+            bootstrap over groups for the rest; ``"patient-bootstrap"``: bootstrap over groups for all.
+        replicates: Bootstrap replicates, at least 1.
+        seed: Seed of the bootstrap; the same seed gives the same intervals whatever the order of the rows.
+        model: The model to judge, where the table holds several.
+
+    Returns:
+        The evaluation; NaN where a metric is undefined, and where an interval is: more than half of the replicates
+        undefined, or fewer than two groups.
+
+    Raises:
+        TableError: Mistakes in the table, no true labels, no such split, or several models and none chosen.
+        PulmoscopeError: An option is out of range.
+    """
+    method = _checked_method(intervals, replicates)
+    table = _as_predictions(predictions)
+    table = _one_model(table, model)
+    used_split = split if table.splits else None
+    table = table.part(used_split)
+    truth, predicted, probabilities = table.labels, table.predicted, table.probabilities
+    codes, groups = group_codes(table.groups)
+    size = len(table.classes)
+
+    counts = rates.confusion_matrix(truth, predicted, size)
+    areas = np.full(size, np.nan) if probabilities is None else one_vs_rest_auroc(truth, probabilities)
+    drawn = resample(
+        draw_weights(groups, replicates, np.random.default_rng(seed)),
+        truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
+    )  # fmt: skip
+    found = _estimates(counts, areas, drawn, groups=groups, all_bootstrap=method == "patient-bootstrap")
+    by_class = {
+        name: ClassMetrics(
+            support=int(counts[index].sum()), **{metric: found[metric][index] for metric in BY_CLASS}
+        )
+        for index, name in enumerate(table.classes)
+    }
+    notes = _notes(table, split, groups, method, [one for several in found.values() for one in several])
+    return Evaluation(
+        n=len(table), groups=groups, split=used_split, model=table.models[0] if table.models else None,
+        **{name: found[name][0] for name in OVERALL}, classes=by_class, confusion=counts, level=LEVEL,
+        intervals=method, replicates=replicates, seed=seed, notes=notes,
+    )  # fmt: skip
+
+
+def _checked_method(intervals: str, replicates: int) -> IntervalMethod:
+    if replicates < 1:
+        raise PulmoscopeError(
+            "too few replicates", code="E_OPTION", expected="1 or more", got=str(replicates)
+        )
+    methods: tuple[IntervalMethod, ...] = get_args(IntervalMethod)
+    for method in methods:
+        if method == intervals:
+            return method
+    raise PulmoscopeError(
+        "unknown kind of intervals", code="E_OPTION", expected=" or ".join(methods), got=repr(intervals)
+    )
+
+
+def _as_predictions(predictions: Predictions | pd.DataFrame | str | os.PathLike[str]) -> Predictions:
+    if isinstance(predictions, Predictions):
+        return predictions
+    if isinstance(predictions, (str, Path, os.PathLike)):
+        return read_predictions(predictions)
+    return Predictions(predictions)
+
+
+def _one_model(table: Predictions, model: str | None) -> Predictions:
+    if model is not None:
+        return table.of_model(model)
+    if len(table.models) > 1:
+        raise TableError(
+            f"{table.name} holds the predictions of {len(table.models)} models",
+            expected="one model at a time",
+            got=", ".join(table.models[:5]) + (", ..." if len(table.models) > 5 else ""),
+            remedy="choose one by its name",
+        )
+    return table
+
+
+def _values(
+    confusions: npt.NDArray[Any], areas: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Every metric of confusion matrices (..., K, K) and AUROCs (..., K): (..., 1) overall, (..., K) by class."""
+    return {
+        "accuracy": rates.accuracy(confusions)[..., None],
+        "balanced_accuracy": rates.balanced_accuracy(confusions)[..., None],
+        "macro_f1": rates.macro_f1(confusions)[..., None],
+        "macro_auroc": macro_auroc(areas)[..., None],
+        "sensitivity": rates.sensitivity(confusions),
+        "specificity": rates.specificity(confusions),
+        "ppv": rates.ppv(confusions),
+        "npv": rates.npv(confusions),
+        "f1": rates.f1(confusions),
+        "auroc": areas,
+    }
+
+
+def _estimates(
+    counts: npt.NDArray[np.int64],
+    areas: npt.NDArray[np.float64],
+    drawn: Replicates,
+    *,
+    groups: int,
+    all_bootstrap: bool,
+) -> dict[str, list[Estimate]]:
+    values, replicated = _values(counts, areas), _values(drawn.confusions, drawn.aurocs)
+    everything = int(counts.sum())
+    found: dict[str, list[Estimate]] = {}
+    for name, points in values.items():
+        k, n = (
+            _PROPORTIONS[name](counts) if name in _PROPORTIONS else (None, np.full(len(points), everything))
+        )
+        trials = np.atleast_1d(n).astype(np.int64)
+        if k is not None and not all_bootstrap:
+            low, high = (np.atleast_1d(bound) for bound in wilson(k, n, LEVEL))
+            found[name] = [
+                Estimate(value=float(v), low=float(a), high=float(b), n=int(size), method="wilson")
+                for v, a, b, size in zip(points, low, high, trials, strict=True)
+            ]
+        else:
+            found[name] = [
+                _bootstrapped(float(value), replicated[name][:, index], int(size), groups)
+                for index, (value, size) in enumerate(zip(points, trials, strict=True))
+            ]
+    return found
+
+
+def _bootstrapped(value: float, replicates: npt.NDArray[np.float64], n: int, groups: int) -> Estimate:
+    low, high, undefined = percentile_interval(replicates, LEVEL)
+    if groups < 2 or np.isnan(value):
+        # One group drawn again and again is always the same: its spread says nothing.
+        low = high = float("nan")
+    return Estimate(value=value, low=low, high=high, n=n, method="bootstrap", undefined_replicates=undefined)
+
+
+def _notes(
+    table: Predictions, split: str | None, groups: int, intervals: IntervalMethod, found: list[Estimate]
+) -> tuple[str, ...]:
+    notes = []
+    if split is not None and not table.splits:
+        notes.append("the table names no split: all rows are judged")
+    if groups < len(table):
+        note = f"{len(table)} pictures come from {groups} groups (patients), which the bootstrap draws whole"
+        if intervals == "default":
+            note += "; Wilson intervals take pictures as independent: patient-bootstrap does not"
+        notes.append(note)
+    if groups < 2:
+        notes.append("one group only: bootstrap intervals are undefined")
+    if table.probabilities is None:
+        notes.append("the table has no probabilities: AUROC is undefined")
+    elif "prediction" in table.frame:
+        other = int((table.probabilities.argmax(axis=1) != table.predicted).sum())
+        if other:
+            notes.append(
+                f"the table's own prediction is not the most probable class in {other} rows; it is what counts"
+            )
+    absent = [name for name, count in zip(table.classes, np.bincount(table.labels, minlength=len(table.classes)),
+                                          strict=True) if not count]  # fmt: skip
+    if absent:
+        notes.append(f"no picture is of class {', '.join(absent)}: its sensitivity and AUROC are undefined")
+    if any(one.method == "bootstrap" and one.low == one.high for one in found):
+        notes.append("a bootstrap interval without width means that no replicate differed, not certainty")
+    return tuple(notes)

@@ -1,0 +1,125 @@
+"""A saved model: safetensors and JSON, nothing that can run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pulmoscope.errors import BundleError
+from pulmoscope.files import atomic_path, write_json
+from pulmoscope.imaging import Preprocess
+from pulmoscope.models.network import Classifier, build_classifier
+from pulmoscope.models.spec import ModelSpec, WeightsOrigin
+
+FORMAT = 1
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A trained classifier with all that its prediction needs.
+
+    Attributes:
+        spec: Architecture and class order.
+        preprocess: The frozen recipe from grey pixels to the network's input.
+        weights: State of the classifier on the CPU, float32.
+        origin: Where its starting weights came from.
+        notes: What a user of the model must know: training data, caveats, licence.
+    """
+
+    spec: ModelSpec
+    preprocess: Preprocess
+    weights: dict[str, torch.Tensor]
+    origin: WeightsOrigin
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.spec.classes
+
+    def network(self) -> Classifier:
+        """A fresh network with these weights, in evaluation mode."""
+        network = build_classifier(self.spec, seed=0)
+        network.load_state_dict(self.weights, strict=True)
+        return network.eval()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``weights.safetensors`` and ``model.json`` into ``folder``; each is whole or absent.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        target = Path(folder)
+        with atomic_path(target / WEIGHTS_FILE) as temporary:
+            save_file({name: value.contiguous() for name, value in self.weights.items()}, temporary)
+            checksum = _sha256(temporary)
+        write_json(
+            target / MODEL_FILE,
+            {
+                "format": FORMAT,
+                "use": "Research use only. Not a medical device.",
+                "architecture": self.spec.model_dump(mode="json", exclude={"classes"}),
+                "classes": list(self.classes),
+                "preprocess": self.preprocess.model_dump(mode="json"),
+                "weights_sha256": checksum,
+                "weights_origin": self.origin.model_dump(mode="json"),
+                "notes": self.notes,
+            },
+        )
+        return target
+
+
+def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle and check it.
+
+    Raises:
+        BundleError: A file is missing, torn, altered or of another format.
+    """
+    source = Path(folder)
+    model_file, weights_file = source / MODEL_FILE, source / WEIGHTS_FILE
+    for path in (model_file, weights_file):
+        if not path.is_file():
+            raise BundleError(
+                f"{source} holds no model: {path.name} is missing", remedy="name a run or its model/ folder"
+            )
+    try:
+        content = json.loads(model_file.read_text("utf-8"))
+        if content["format"] != FORMAT:
+            raise BundleError(
+                f"{model_file} is of another format", expected=f"format {FORMAT}", got=str(content["format"])
+            )
+        spec = ModelSpec.model_validate({**content["architecture"], "classes": content["classes"]})
+        preprocess = Preprocess.model_validate(content["preprocess"])
+        origin = WeightsOrigin.model_validate(content["weights_origin"])
+        expected, notes = content["weights_sha256"], content["notes"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        raise BundleError(f"{model_file} cannot be read", got=type(error).__name__) from error
+    got = _sha256(weights_file)
+    if got != expected:
+        raise BundleError(
+            f"{weights_file} is not the file that {MODEL_FILE} describes",
+            expected=f"sha256 {expected[:12]}",
+            got=got[:12],
+            remedy="copy the folder again, or train again with --resume",
+        )
+    try:
+        weights = load_file(weights_file)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{weights_file} cannot be read", got=type(error).__name__) from error
+    return Bundle(spec=spec, preprocess=preprocess, weights=weights, origin=origin, notes=notes)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,27 @@
+"""Tables to figures and one self-contained page."""
+
+from pulmoscope.report.caveat import Caveat
+from pulmoscope.report.caveats import find_caveats
+from pulmoscope.report.figures import (
+    draw_class_distribution,
+    draw_confusion,
+    draw_prediction_grid,
+    draw_reliability,
+    draw_roc,
+    draw_training_curves,
+    save_figures,
+)
+from pulmoscope.report.page import write_report
+
+__all__ = [
+    "Caveat",
+    "draw_class_distribution",
+    "draw_confusion",
+    "draw_prediction_grid",
+    "draw_reliability",
+    "draw_roc",
+    "draw_training_curves",
+    "find_caveats",
+    "save_figures",
+    "write_report",
+]

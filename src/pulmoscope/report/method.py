@@ -1,0 +1,147 @@
+"""What the page says of the data's origin, the split and the training, as names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from pulmoscope.report.inputs import ReportInputs
+from pulmoscope.report.numbers import number, show_count, show_rate, show_seconds, show_setting
+
+Facts = list[tuple[str, str]]
+_STAGES = {"head": "the head", "finetune": "fine-tuning"}
+_KINDS = {
+    "predefined": "as the collections define it",
+    "patient": "drawn by patient (or group of copies), stratified by class and source",
+    "kfold": "k-fold cross-validation, grouped by patient and stratified",
+    "external": "external: none of these pictures was trained on",
+}
+
+
+def source_facts(info: Mapping[str, Any], frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Each source: name, kind, number of pictures, licences as the table has them, notes of its reader."""
+    sources = dict(info.get("sources") or {})
+    if frame is not None and "source" in frame:
+        for name in sorted(frame["source"].dropna().astype(str).unique()):
+            sources.setdefault(name, {})
+    facts = []
+    for name, source in sources.items():
+        told = source if isinstance(source, Mapping) else {}
+        count, licences = "", "not stated in the collection's table"
+        if frame is not None and "source" in frame:
+            rows = frame[frame["source"] == name]
+            count = f"{len(rows):,}"
+            if "licence" in rows and rows["licence"].notna().any():
+                tally = rows["licence"].fillna("not stated").value_counts()
+                licences = ", ".join(f"{text} ({n:,})" for text, n in tally.head(6).items())
+                licences += f" and {len(tally) - 6} more" if len(tally) > 6 else ""
+        facts.append(
+            {
+                "name": str(name),
+                "kind": str(told.get("kind") or ""),
+                "count": count,
+                "licences": licences,
+                "notes": [str(note) for note in told.get("notes") or []],
+                "citation": str(told.get("citation") or ""),
+            }
+        )
+    return facts
+
+
+def split_facts(info: Mapping[str, Any], frame: pd.DataFrame | None) -> Facts:
+    """How the split was made and whether it holds."""
+    split = info.get("split") or {}
+    facts: Facts = []
+    kind = split.get("kind")
+    if kind:
+        said = _KINDS.get(str(kind).partition(":")[0])
+        facts.append(("Kind", f"{kind}: {said}" if said and kind != "external" else said or str(kind)))
+    if split.get("fold") is not None:
+        facts.append(("Fold held out", str(split["fold"])))
+    if split.get("seed") is not None:
+        facts.append(("Seed", str(split["seed"])))
+    carved = number(split.get("val_from_train"))
+    if carved:
+        facts.append(
+            ("Validation", f"{100 * carved:g}% of the training part, carved out by group before training")
+        )
+    if frame is not None and {"group_id", "split"} <= set(frame.columns):
+        groups = frame.dropna(subset=["split"]).groupby("split")["group_id"].nunique()
+        order = [name for name in ("train", "val", "test") if name in groups.index]
+        facts.append(("Groups", ", ".join(f"{name} {groups[name]:,}" for name in order)))
+    leaking = int(number(split.get("leaking_groups")) or 0)
+    if split.get("leaked") or leaking:
+        facts.append(
+            ("Split gate", f"leaked: {leaking:,} groups stand in more than one part; allowed on request")
+        )
+    elif split:
+        facts.append(
+            (
+                "Split gate",
+                "passed: no patient and no copy stands in two parts, as far as ids and hashes tell",
+            )
+        )
+    return facts
+
+
+def method_facts(inputs: ReportInputs, kept: tuple[str, int] | None) -> Facts:
+    """The training in short; empty where nothing was trained in this folder."""
+    recipe, environment, model = inputs.recipe, inputs.environment, inputs.model
+    facts: Facts = []
+    network = _mapping(recipe.get("model"))
+    if network:
+        facts.append(("Network", show_setting(network.get("backbone"))))
+        facts.append(("Starting weights", show_setting(network.get("weights"))))
+    origin = _mapping(model.get("weights_origin"))
+    if origin:
+        facts.append(
+            (
+                "Origin of the weights",
+                show_setting({k: v for k, v in origin.items() if k not in ("name", "licence")}),
+            )
+        )
+    licence = origin.get("licence") or model.get("licence")
+    if licence or origin:
+        facts.append(("Licence of the weights", show_setting(licence) if licence else "not stated"))
+    preprocess = _mapping(recipe.get("preprocess"))
+    if preprocess:
+        size = preprocess.get("size")
+        facts.append(
+            ("Input", f"{size} x {size} pixels, proportions: {preprocess.get('aspect')}, "
+             f"intensity: {preprocess.get('intensity')}, normalisation: {preprocess.get('normalise')}")
+        )  # fmt: skip
+    augment = {name: value for name, value in _mapping(recipe.get("augment")).items() if not _idle(value)}
+    if recipe:
+        facts.append(("Augmentation", show_setting(augment) if augment else "none"))
+    train = _mapping(recipe.get("train"))
+    for stage, title in (("head", "Stage 1, the head"), ("finetune", "Stage 2, fine-tuning")):
+        if _mapping(train.get(stage)):
+            facts.append((title, show_setting(train[stage])))
+    if inputs.history is not None:
+        counts = inputs.history.groupby("stage", sort=False)["epoch"].max()
+        facts.append(
+            ("Epochs run", ", ".join(f"{n} of {_STAGES.get(str(name), name)}" for name, n in counts.items()))
+        )
+    if kept:
+        chosen = _mapping(environment.get("chosen"))
+        by = f", by {chosen['metric']} {show_rate(chosen.get('value'))}" if chosen.get("metric") else ""
+        facts.append(
+            ("Epoch kept", f"{kept[1]} of {_STAGES.get(kept[0], kept[0])}{by}; the test part had no say")
+        )
+    if environment.get("device"):
+        threads = f", {show_count(environment.get('threads'))} threads" if environment.get("threads") else ""
+        facts.append(("Device", f"{environment['device']}{threads}"))
+    if environment.get("seconds") is not None:
+        facts.append(("Time", show_seconds(environment["seconds"])))
+    return facts
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _idle(value: Any) -> bool:
+    """Whether an augmentation setting does nothing: 0, none, or a range of 1 to 1."""
+    return not value or (isinstance(value, (list, tuple)) and all(item == 1 for item in value))

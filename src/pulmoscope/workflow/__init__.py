@@ -1,0 +1,7 @@
+"""Whole jobs: what the command line and the Python API call."""
+
+from pulmoscope.workflow.external import evaluate_external
+from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.train import train
+
+__all__ = ["Run", "evaluate_external", "train"]

@@ -1,0 +1,108 @@
+"""External validation: a trained model on a cohort it never saw."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from pulmoscope.cohort import Cohort, group_rows
+from pulmoscope.errors import CohortError, LabelError, SplitLeakError
+from pulmoscope.evaluation import Evaluation, evaluate
+from pulmoscope.files import make_folder, write_json
+from pulmoscope.inference import Predictor
+from pulmoscope.report import save_figures, write_report
+from pulmoscope.workflow.parts import decode_all
+from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.train import predictions_table
+
+log = logging.getLogger("pulmoscope")
+
+
+def evaluate_external(
+    run: Run,
+    cohort: Cohort,
+    *,
+    name: str,
+    split: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    allow_leak: bool = False,
+    progress: bool = False,
+) -> tuple[Evaluation, Path]:
+    """Judge ``run`` on another cohort and write predictions, metrics and a report.
+
+    Args:
+        run: A finished run.
+        cohort: Its classes must be among the model's.
+        name: Of the cohort; the results go to ``RUN/external/NAME`` unless ``out`` is given.
+        split: Only this part of the cohort; every row by default.
+        out: Folder for the results.
+        allow_leak: Go on although pictures or patients of the cohort were trained on; the report says so.
+        progress: Draw progress bars.
+
+    Raises:
+        LabelError: The cohort has a class that the model does not know.
+        SplitLeakError: The cohort shares pictures or patients with the training data.
+    """
+    if split is not None:
+        cohort = cohort.part(split)
+    if not len(cohort):
+        raise CohortError("the cohort has no picture to judge on" + (f" in {split!r}" if split else ""))
+    model = run.model
+    unknown = set(cohort.frame["label"]) - set(model.classes)
+    if unknown:
+        raise LabelError(
+            f"the cohort has classes the model does not know: {', '.join(sorted(unknown))}",
+            expected=", ".join(model.classes),
+            remedy="build the cohort with the label scheme the model was trained with (--labels)",
+        )
+    shared = _shared_with_training(run, cohort)
+    if shared and not allow_leak:
+        shown = ", ".join(shared[:5])
+        raise SplitLeakError(
+            f"{len(shared)} of {len(cohort)} radiographs share a patient or a picture with the training data: {shown}",
+            remedy="leave them out, or go on with --allow-leak, which marks every output",
+        )
+    folder = make_folder(out if out is not None else run.folder / "external" / re.sub(r"[^\w.-]+", "-", name))
+    parts = decode_all(cohort, model.preprocess, progress=progress)
+    frame = parts.cohort.frame.assign(split="test")
+    probabilities = Predictor(model).predict_store(parts.store, frame["image_id"])
+    predictions = predictions_table(frame, probabilities, model.classes)
+    info = dict(parts.cohort.info)
+    info["classes"] = list(model.classes)
+    info["split"] = {
+        "kind": "external",
+        "leaked": bool(shared),
+        "leaking_groups": len(shared),
+        "model": run.folder.name,
+    }
+    absent = [label for label in model.classes if label not in set(frame["label"])]
+    if absent:
+        info["caveats"] = [
+            *info.get("caveats", []),
+            f"This cohort has no {', '.join(absent)}: what needs it is undefined.",
+        ]
+    Cohort(frame, info, parts.cohort.dropped).write(folder)
+    predictions.write(folder / "predictions.parquet")
+    evaluation = evaluate(predictions, split="test", replicates=run.recipe.evaluate.replicates)
+    write_json(folder / "metrics.json", {"test": evaluation.as_dict()})
+    save_figures(folder)
+    write_report(folder)
+    log.info("judged on %d radiographs that the model was not trained on", len(frame))
+    return evaluation, folder
+
+
+def _shared_with_training(run: Run, cohort: Cohort) -> list[str]:
+    """Ids of the cohort's radiographs that stand in a group with one the model has learned or been chosen on."""
+    learned = run.cohort.frame
+    learned = learned[learned["split"].isin(["train", "val"])]
+    both = pd.concat(
+        [learned.assign(image_id="trained:" + learned["image_id"]), cohort.frame], ignore_index=True
+    )
+    groups = group_rows(both)
+    trained = set(groups[both["image_id"].str.startswith("trained:")])
+    ours = both.index >= len(learned)
+    return sorted(both.loc[ours & groups.isin(trained).to_numpy(), "image_id"])

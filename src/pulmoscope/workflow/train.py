@@ -1,0 +1,232 @@
+"""Cohort and recipe to a run: trained, predicted, evaluated, reported."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pulmoscope.cohort import Cohort
+from pulmoscope.errors import RunError
+from pulmoscope.evaluation import Predictions, evaluate
+from pulmoscope.files import exclusive, write_json, write_text
+from pulmoscope.inference import Predictor
+from pulmoscope.models import Bundle
+from pulmoscope.report import save_figures, write_report
+from pulmoscope.training import Fitted, Recipe, fit, load_recipe
+from pulmoscope.workflow.environment import describe, now
+from pulmoscope.workflow.parts import Parts, decode_all, with_splits
+from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.runlog import run_log
+
+log = logging.getLogger("pulmoscope")
+
+
+def train(
+    recipe: str | os.PathLike[str] | Recipe,
+    cohort: Cohort,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Train, keep what validates best, then read the test part once and report.
+
+    Args:
+        recipe: A shipped recipe's name, a path, or a :class:`Recipe`.
+        cohort: The radiographs. One with folds is cross-validated: every fold is a run of its own under ``folds/``, and
+            the run's test metrics are of all held-out predictions together.
+        out: The run's folder; by default the next free ``runs/NAME-seedN``.
+        seed: Of everything random.
+        overrides: ``key=value`` changes to the recipe.
+        resume: Go on with the run in ``out``.
+        progress: Draw progress bars.
+
+    Raises:
+        PulmoscopeError: One of its kinds, with what to do.
+    """
+    if not isinstance(recipe, Recipe) or overrides:
+        if isinstance(recipe, Recipe):
+            raise RunError("overrides go with a recipe's name or path, not with a Recipe")
+        recipe = load_recipe(recipe, overrides)
+    recipe = recipe.resolved()
+    folder = Path(out) if out is not None else _next_free(recipe.name, seed)
+    with exclusive(folder):
+        claim(folder, recipe, cohort, seed, resume)
+        with run_log(folder):
+            if cohort.frame["fold"].notna().any():
+                from pulmoscope.workflow.crossval import cross_validate
+
+                cross_validate(recipe, cohort, folder, seed=seed, progress=progress)
+            else:
+                train_once(recipe, cohort, folder, seed=seed, fold=None, progress=progress)
+    return Run(folder)
+
+
+def train_once(
+    recipe: Recipe, cohort: Cohort, folder: Path, *, seed: int, fold: int | None, progress: bool
+) -> None:
+    """One training into a folder that has been claimed. A finished one is left as it is."""
+    if publish_if_finished(folder):
+        return
+    started = time.monotonic()
+    cohort = with_splits(cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
+    parts = decode_all(cohort, recipe.preprocess, progress=progress)
+    parts.cohort.write(folder)
+    fitted = fit(
+        recipe,
+        train=parts.examples("train"),
+        val=parts.examples("val"),
+        classes=tuple(cohort.classes),
+        folder=folder,
+        seed=seed,
+        progress=progress,
+    )
+    bundle = _bundle(recipe, parts.cohort, fitted, seed)
+    bundle.save(folder / "model")
+    predictions = _predict(bundle, parts, recipe)
+    predictions.write(folder / "predictions.parquet")
+    metrics = {
+        part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
+        for part in ("val", "test")
+        if len(predictions.part(part).frame)
+    }
+    log.info("the test part was read once, after every choice was made")
+    finish(folder, metrics, fitted.chosen, time.monotonic() - started)
+
+
+def finish(folder: Path, metrics: dict[str, Any], chosen: dict[str, Any] | None, seconds: float) -> None:
+    """Write environment, metrics, figures and report. ``metrics.json`` marks a run that need not train again."""
+    environment = _environment(folder)
+    environment |= {"finished": now(), "seconds": round(seconds, 1), "chosen": chosen}
+    write_json(folder / "environment.json", environment)
+    write_json(folder / "metrics.json", metrics)
+    save_figures(folder)
+    write_report(folder)
+
+
+def publish_if_finished(folder: Path) -> bool:
+    """Whether the run has its metrics; a report that a kill kept from being written is written now."""
+    if not (folder / "metrics.json").is_file():
+        return False
+    log.info("%s is finished already", folder)
+    if not (folder / "report.html").is_file():
+        save_figures(folder)
+        write_report(folder)
+    return True
+
+
+def claim(folder: Path, recipe: Recipe, cohort: Cohort, seed: int, resume: bool) -> None:
+    """Begin a run in ``folder``, or prove that the one in it is the same and may go on."""
+    identity = {
+        "seed": seed,
+        "cohort": cohort.fingerprint(),
+        "classes": list(cohort.classes),
+    }
+    if (folder / "recipe.yaml").is_file():
+        if not resume:
+            raise RunError(
+                f"{folder} holds a run already",
+                code="E_RUN_EXISTS",
+                remedy="go on with it by --resume, or choose another folder with --out",
+            )
+        before = _environment(folder)
+        changed = [
+            f"{name} ({before.get(name)!r} before, {value!r} now)"
+            for name, value in identity.items()
+            if before.get(name) != value
+        ]
+        if (folder / "recipe.yaml").read_text("utf-8") != recipe.as_yaml():
+            changed.append(
+                "the recipe (" + _recipe_difference(load_recipe(folder / "recipe.yaml"), recipe) + ")"
+            )
+        if changed:
+            raise RunError(
+                f"{folder} was begun with other settings: {', '.join(changed)}",
+                code="E_RESUME_MISMATCH",
+                remedy="resume with the settings it was begun with, or choose another folder with --out",
+            )
+        return
+    write_json(folder / "environment.json", describe() | identity)
+    write_text(folder / "recipe.yaml", recipe.as_yaml())
+
+
+def _recipe_difference(before: Recipe, after: Recipe) -> str:
+    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    changed = [
+        f"{key}: {old.get(key)!r} before, {new.get(key)!r} now"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+    return "; ".join(changed[:4])
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {prefix: content}
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    path = folder / "environment.json"
+    if not path.is_file():
+        return describe()
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
+
+
+def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted, seed: int) -> Bundle:
+    return Bundle(
+        spec=fitted.spec,
+        preprocess=recipe.preprocess,
+        weights={name: value.detach().contiguous() for name, value in fitted.network.state_dict().items()},
+        origin=fitted.origin,
+        notes={
+            "recipe": recipe.name,
+            "seed": seed,
+            "chosen": fitted.chosen,
+            "sources": sorted(cohort.frame["source"].unique()),
+            "training_pictures": int((cohort.frame["split"] == "train").sum()),
+            "cohort": cohort.fingerprint(),
+            "leaked_split": bool(cohort.info.get("split", {}).get("leaked", False)),
+            "caveats": list(cohort.info.get("caveats", [])),
+        },
+    )
+
+
+def _predict(bundle: Bundle, parts: Parts, recipe: Recipe) -> Predictions:
+    predictor = Predictor(bundle, device=recipe.train.device, precision=recipe.train.precision)
+    frame = parts.cohort.frame
+    held_out = frame[frame["split"].isin(["val", "test"])].reset_index(drop=True)
+    probabilities = predictor.predict_store(parts.store, held_out["image_id"])
+    return predictions_table(held_out, probabilities, bundle.classes)
+
+
+def predictions_table(frame: pd.DataFrame, probabilities: Any, classes: Sequence[str]) -> Predictions:
+    """The predictions table of the rows of a cohort and their probabilities (N, C)."""
+    table = frame[["image_id", "group_id", "label", "split"]].reset_index(drop=True).copy()
+    for index, name in enumerate(classes):
+        table[f"p_{name}"] = np.asarray(probabilities)[:, index]
+    return Predictions(table, tuple(classes))
+
+
+def _next_free(name: str, seed: int) -> Path:
+    stem = re.sub(r"[^\w.-]+", "-", name)
+    base = Path("runs") / f"{stem}-seed{seed}"
+    folder, number = base, 2
+    while folder.exists():
+        folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return folder

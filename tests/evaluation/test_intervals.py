@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from pulmoscope.evaluation import percentile_interval, wilson
+
+
+def test_wilson_by_hand() -> None:
+    # Newcombe 1998 (Statistics in Medicine 17:857), table I, method 3: 81/263, 15/148, 0/20, 1/29.
+    low, high = wilson([81, 15, 0, 1], [263, 148, 20, 29])
+    assert low.round(4).tolist() == [0.2553, 0.0624, 0.0, 0.0061]
+    assert high.round(4).tolist() == [0.3662, 0.1605, 0.1611, 0.1718]
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_wilson_agrees_with_scipy(level: float) -> None:
+    pairs = [(k, n) for n in (1, 2, 7, 50, 3432) for k in {0, 1, n // 3, n - 1, n}]
+    low, high = wilson(*np.array(pairs).T, level=level)
+    for index, (k, n) in enumerate(pairs):
+        other = binomtest(k, n).proportion_ci(confidence_level=level, method="wilson")
+        assert low[index] == pytest.approx(other.low, abs=1e-12)
+        assert high[index] == pytest.approx(other.high, abs=1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 10**7), share=st.floats(0, 1))
+def test_wilson_bounds_are_ordered_and_hold_the_rate(n: int, share: float) -> None:
+    k = round(n * share)
+    low, high = wilson(k, n)
+    assert 0 <= low <= k / n <= high <= 1
+    assert low < high
+    # The complement has the mirrored interval.
+    other_low, other_high = wilson(n - k, n)
+    assert low == pytest.approx(1 - other_high, abs=1e-9)
+    assert high == pytest.approx(1 - other_low, abs=1e-9)
+
+
+def test_wilson_is_undefined_without_trials() -> None:
+    low, high = wilson([0, 1], [0, 1])
+    assert np.isnan([low[0], high[0]]).all()
+    assert high[1] == 1.0
+
+
+@pytest.mark.parametrize(("k", "n", "level"), [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0), (1, 2, 0.0)])
+def test_wilson_refuses_what_is_no_proportion(k: int, n: int, level: float) -> None:
+    with pytest.raises(ValueError, match="must lie between"):
+        wilson(k, n, level)
+
+
+def test_percentiles_drop_and_count_the_undefined() -> None:
+    values = [*np.linspace(0, 1, 101), *[np.nan] * 20]
+    low, high, undefined = percentile_interval(values, level=0.9)
+    assert (low, high) == (pytest.approx(0.05), pytest.approx(0.95))
+    assert undefined == 20
+
+
+@pytest.mark.parametrize(("values", "undefined"), [([], 0), ([np.nan], 1), ([0.5, np.nan, np.nan], 2)])
+def test_percentiles_of_mostly_undefined_replicates_are_undefined(
+    values: list[float], undefined: int
+) -> None:
+    low, high, counted = percentile_interval(values)
+    assert np.isnan([low, high]).all()
+    assert counted == undefined
+
+
+def test_half_undefined_is_still_an_interval() -> None:
+    assert percentile_interval([0.5, np.nan]) == (0.5, 0.5, 1)

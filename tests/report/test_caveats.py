@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pulmoscope.report import find_caveats
+
+Frame = Callable[..., pd.DataFrame]
+
+
+def codes(**given: Any) -> dict[str, str]:
+    return {caveat.code: caveat.what for caveat in find_caveats(**given)}
+
+
+def rate(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, float | None]:
+    return {"value": value, "low": low, "high": high}
+
+
+def scores(accuracy: dict[str, float | None], support: int = 200, **rates: Any) -> dict[str, Any]:
+    named = {name: {"support": support, "sensitivity": rate(0.9), **rates} for name in ("covid", "normal")}
+    return {"n": 2 * support, "accuracy": accuracy, "macro_auroc": rate(0.9), "classes": named}
+
+
+def test_a_sound_cohort_has_none(make_frame: Frame) -> None:
+    frame = make_frame()
+    frame = pd.concat(
+        [frame.assign(image_id=f"{n}" + frame["image_id"], group_id=f"{n}" + frame["group_id"]) for n in "ab"]
+    )
+    assert codes(frame=frame, scores=scores(rate(0.9, 0.8, 0.95)), ece=0.02) == {}
+
+
+def test_every_caveat_says_why_and_what_to_do(make_frame: Frame) -> None:
+    frame = make_frame().assign(patient_id=None, source="one", view=None)
+    info = {"dropped": {"unreadable": 3}, "caveats": ["Something nobody foresaw."], "split": {"leaked": True}}
+    found = find_caveats(frame=frame, info=info, scores=scores(rate(None), support=3), ece=0.4)
+    assert {"leaked-split", "validation", "no-patient-ids", "one-collection", "view-unknown", "few-test-pictures",
+            "undefined", "calibration", "dropped", "other"} == {caveat.code for caveat in found}  # fmt: skip
+    for caveat in found:
+        assert caveat.what
+        assert caveat.why.endswith(".")
+        assert caveat.remedy.endswith(".")
+    assert found[0].level == "danger"
+    assert [caveat.level for caveat in found] == sorted(
+        (c.level for c in found), key=["danger", "warning", "note"].index
+    )
+
+
+def test_a_leak_is_found_in_the_rows_even_if_nobody_said_so(make_frame: Frame) -> None:
+    frame = make_frame()
+    train, test = frame.index[frame["split"] == "train"][0], frame.index[frame["split"] == "test"][0]
+    frame.loc[[train, test], "group_id"] = "same"
+    assert "1 groups" in codes(frame=frame)["leaked-split"]
+
+
+def test_an_external_leak_speaks_of_the_training_data(make_frame: Frame) -> None:
+    info = {"split": {"kind": "external", "leaked": True, "leaking_groups": 4}}
+    assert "training data" in codes(frame=make_frame().assign(split="test"), info=info)["leaked-split"]
+
+
+def test_a_tiny_validation_set_matters_only_where_something_was_trained(make_frame: Frame) -> None:
+    frame = make_frame()
+    assert "80 pictures" in codes(frame=frame)["validation"]
+    assert "validation" not in codes(frame=frame, trained=False)
+
+
+def test_class_from_one_source(make_frame: Frame) -> None:
+    frame = make_frame()
+    frame.loc[frame["label"] == "covid", "source"] = "gamma"
+    assert "covid only from gamma" in codes(frame=frame)["source-tied"]
+
+
+def test_class_tied_to_view_age_and_size(make_frame: Frame) -> None:
+    frame = make_frame()
+    covid = frame["label"] == "covid"
+    frame.loc[covid, "view"] = "AP"
+    frame.loc[~covid, "view"] = "PA"
+    frame.loc[covid, "age"] = 4.0
+    frame.loc[covid, ["width", "height"]] = 512
+    found = codes(frame=frame)
+    assert "share of AP in covid 100.0%" in found["view-tied"]
+    assert "median age 4 years in covid" in found["age-tied"]
+    assert "512 x 512 pixels in 100% of covid" in found["size-tied"]
+
+
+def test_validation_far_above_test() -> None:
+    found = codes(scores=scores(rate(0.80, 0.77, 0.83)), validation=scores(rate(0.95, 0.93, 0.97)))
+    assert "0.950 (0.930-0.970)" in found["validation-gap"]
+    assert codes(scores=scores(rate(0.90, 0.85, 0.94)), validation=scores(rate(0.95, 0.93, 0.97))) == {}
+
+
+def test_undefined_rates_are_named() -> None:
+    assert "auroc of covid" in codes(scores=scores(rate(0.9), auroc=rate(None)))["undefined"]
+
+
+@pytest.mark.parametrize("place", ["notes", "caveats"])
+def test_covid_that_is_viral_pneumonia(make_frame: Frame, place: str) -> None:
+    said = "The class 'covid' of this collection holds viral pneumonia."
+    info: dict[str, Any] = (
+        {"caveats": [said]} if place == "caveats" else {"sources": {"k": {"kind": "x", "notes": [said]}}}
+    )
+    found = [c for c in find_caveats(frame=make_frame(), info=info) if c.code == "label-meaning"]
+    assert len(found) == 1
+    assert said in found[0].what
+    assert found[0].level == "warning"
+
+
+def test_what_the_builder_said_is_not_said_twice(make_frame: Frame) -> None:
+    frame = make_frame()
+    frame.loc[frame["label"] == "covid", "source"] = "gamma"
+    info = {"caveats": ["Class covid comes from one source only (gamma)."]}
+    found = find_caveats(frame=frame, info=info)
+    assert sum(caveat.code == "source-tied" for caveat in found) == 1
