@@ -68,7 +68,8 @@ def test_brackets_in_a_pattern_are_literal() -> None:
 def test_a_yaml_scheme_is_read_in_order(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(
-        "classes: [sick, well]\nrules:\n  'no finding*': well\n  unknown: null\n  '*': sick\n", encoding="utf-8"
+        "classes: [sick, well]\nrules:\n  'no finding*': well\n  unknown: null\n  '*': sick\n",
+        encoding="utf-8",
     )
     scheme = load_scheme(file)
     assert (scheme.name, scheme.classes) == ("own", ("sick", "well"))

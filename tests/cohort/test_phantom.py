@@ -55,6 +55,15 @@ def test_film_does_not_depend_on_how_many_are_drawn(cohort, tmp_path):
     np.testing.assert_array_equal(alone.pixels, grey(cohort / rows_of(cohort)[11]["path"]))
 
 
+def test_size_changes_the_grid_and_not_the_body():
+    small, large = (draw_radiograph(np.random.default_rng(4), label="pneumonia", size=s) for s in (96, 192))
+    assert large.pixels.shape == (192, 192)
+    shrunk = cv2.resize(large.pixels, (96, 96), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(shrunk.ravel(), small.pixels.ravel())[0, 1] > 0.98
+    lungs = cv2.resize(large.lungs.astype(np.uint8), (96, 96), interpolation=cv2.INTER_NEAREST) > 0
+    assert (lungs != small.lungs).mean() < 0.02
+
+
 @pytest.mark.parametrize("view", ["PA", "AP"])
 @pytest.mark.parametrize("seed", range(6))
 def test_normal_film_has_the_order_of_brightness_of_a_chest(seed, view):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
+import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from dicom_files import (
@@ -47,8 +50,8 @@ SYNTAXES = {
 @pytest.mark.parametrize(
     ("bits", "signed"), [(8, False), (10, False), (12, False), (16, False), (12, True), (16, True)]
 )
-def test_lossless_syntax_equals_uncompressed(syntax: str, bits: int, signed: bool, tmp_path: Path) -> None:
-    pixels = radiograph(bits, signed=signed)
+def test_lossless_syntax_equals_uncompressed(syntax: str, bits: int, signed: int, tmp_path: Path) -> None:
+    pixels = radiograph(bits, signed=bool(signed))
     window = {"WindowCenter": 0 if signed else 1 << (bits - 1), "WindowWidth": 1 << bits}
     plain = decode(write(tmp_path / "plain.dcm", dataset(pixels, bits=bits, **window)))
     try:
@@ -70,7 +73,9 @@ def test_other_uncompressed_syntaxes(syntax: str, tmp_path: Path) -> None:
     made.file_meta.TransferSyntaxUID = syntax
     if syntax == ExplicitVRBigEndian:
         made["PixelData"].value = pixels.astype(">u2").tobytes()
-    np.testing.assert_array_equal(decode(write(tmp_path / "film.dcm", made)).pixels, plain.pixels)
+    little = syntax == ImplicitVRLittleEndian
+    dcmwrite(tmp_path / "film.dcm", made, implicit_vr=little, little_endian=little, force_encoding=True)
+    np.testing.assert_array_equal(decode(tmp_path / "film.dcm").pixels, plain.pixels)
 
 
 def test_jpeg_baseline_equals_the_jpeg(tmp_path: Path) -> None:
@@ -218,16 +223,15 @@ def test_identity_stays_in_the_file(
     for sample in (bad, content[:400], content[:-9], content.replace(b"US\x02\x00", b"US\x01\x00")):
         with pytest.raises(ImageError) as caught:
             decode_bytes(sample, "film.dcm")
-        error: BaseException | None = caught.value
-        while error is not None:
-            assert "Canary" not in str(error)
-            error = error.__cause__
+        assert "Canary" not in "".join(traceback.format_exception(caught.value))
     assert "Canary" not in caplog.text
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("syntax", [None, *SYNTAXES.values()], ids=["plain", *SYNTAXES])
-def test_mutated_files_never_raise_anything_else(syntax: str | None, tmp_path: Path) -> None:
+def test_mutated_files_never_raise_anything_else(
+    syntax: str | None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     random = np.random.default_rng(5)
     made, path = dataset(radiograph(12), bits=12), tmp_path / "film.dcm"
     write(path, made) if syntax is None else write_compressed(path, made, syntax)
@@ -236,10 +240,9 @@ def test_mutated_files_never_raise_anything_else(syntax: str | None, tmp_path: P
         mutated = bytearray(content)
         for place in random.integers(132, len(content), random.integers(1, 8)):
             mutated[place] = random.integers(256)
-        try:
+        with contextlib.suppress(ImageError):
             decode_bytes(bytes(mutated), "film.dcm")
-        except ImageError as error:
-            assert CANARY not in str(error)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_is_dicom() -> None:

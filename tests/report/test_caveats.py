@@ -6,7 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pulmoscope.cohort.caveats import caveats as builder_caveats
+from pulmoscope.cohort.table import conform
 from pulmoscope.report import find_caveats
+from pulmoscope.report.caveat import from_text
 
 Frame = Callable[..., pd.DataFrame]
 
@@ -113,3 +116,49 @@ def test_what_the_builder_said_is_not_said_twice(make_frame: Frame) -> None:
     info = {"caveats": ["Class covid comes from one source only (gamma)."]}
     found = find_caveats(frame=frame, info=info)
     assert sum(caveat.code == "source-tied" for caveat in found) == 1
+
+
+def test_kermany_under_another_name_is_known_by_its_counts(make_frame: Frame) -> None:
+    counts = {"normal": 1583, "non-covid": 2780, "covid": 1480}
+    frame = pd.DataFrame(
+        {"label": [name for name, n in counts.items() for _ in range(n)], "source": "course"}
+    )
+    assert "viral pneumonia of children" in codes(frame=frame)["label-meaning"]
+    renamed = frame.replace({"label": {"covid": "viral"}})
+    assert "label-meaning" not in codes(frame=renamed)
+
+
+def test_the_phantom_is_said_to_be_synthetic(make_frame: Frame) -> None:
+    info = {"sources": {"demo": {"kind": "phantom", "notes": []}}}
+    assert "synthetic" in codes(frame=make_frame(), info=info)
+
+
+def test_every_sentence_of_the_cohort_builder_finds_its_reason(make_frame: Frame) -> None:
+    frame = make_frame()
+    frame = frame[(frame["split"] == "train") | (frame.groupby(["split", "label"]).cumcount() < 5)]
+    covid = frame["label"] == "covid"
+    frame = frame.assign(source=frame["source"].mask(covid, "gamma"), view=frame["view"].mask(covid, "AP"))
+    frame["age"] = frame["age"].mask(covid, 3.0)
+    frame["group_id"] = frame["group_id"].mask(covid, "one")
+    frame["patient_id"] = frame["patient_id"].mask(frame["source"] == "beta")
+    said = builder_caveats(
+        conform(frame), classes=("covid", "non-covid", "normal"), leaked=True, leaking_groups=2, conflicts=3,
+        picture_notes={"inverted-suspect": 4, "low-depth": 5},
+    )  # fmt: skip
+    assert len(said) >= 10
+    found = {text: from_text(text).code for text in said}
+    assert [text for text, code in found.items() if code == "other"] == []
+    assert {"leaked-split", "label-conflict", "source-tied", "validation", "few-test-pictures", "few-groups",
+            "no-patient-ids", "view-tied", "age-tied", "pictures"} <= set(found.values())  # fmt: skip
+
+
+def test_a_carved_validation_set_is_a_note_and_sizes_come_from_the_rows(make_frame: Frame) -> None:
+    frame = make_frame()
+    frame = pd.concat([frame.assign(image_id=n + frame["image_id"]) for n in "ab"])
+    info = {"caveats": ["160 validation pictures were carved out of the training part (15% by groups)",
+                        "there is no validation set: carve one out of the training part"]}  # fmt: skip
+    found = {
+        caveat.code: caveat.level
+        for caveat in find_caveats(frame=frame.assign(group_id="g" + frame["image_id"]), info=info)
+    }
+    assert found == {"carved": "note"}

@@ -32,7 +32,7 @@ Frame = Callable[..., pd.DataFrame]
 
 def texts(figure: Any) -> str:
     """Everything that is written in a figure."""
-    found = []
+    found = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     for axes in figure.axes:
         pieces = [
             axes.title,
@@ -91,8 +91,11 @@ def test_training_curves_stand_missing_columns() -> None:
 def test_roc_legend_has_interval_chance_and_undefined() -> None:
     random = np.random.default_rng(0)
     probabilities = random.dirichlet(np.ones(3), 50)
-    rates = {"a": {"auroc": {"value": 0.9431, "low": 0.9, "high": 0.97}}, "b": {"auroc": {"value": 0.5, "low": 0.4, "high": 0.6}},
-             "c": {"auroc": {"value": None}}}  # fmt: skip
+    rates = {
+        "a": {"auroc": {"value": 0.9431, "low": 0.9, "high": 0.97}},
+        "b": {"auroc": {"value": 0.5, "low": 0.4, "high": 0.6}},
+        "c": {"auroc": {"value": None}},
+    }
     said = texts(draw_roc(random.integers(0, 2, 50), probabilities, ["a", "b", "c"], rates))
     assert "a: 0.943 (0.900-0.970)" in said
     assert "chance" in said

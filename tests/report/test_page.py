@@ -20,6 +20,12 @@ MakeRun = Callable[..., Path]
 HOSTILE = "<script>alert(1)</script>"
 
 
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is judged here, not its pictures: fewer dots make them quick."""
+    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
+
+
 class Page(HTMLParser):
     """Tags, ids, attributes and text of a page; figures' data left out."""
 
@@ -204,6 +210,22 @@ def test_predictions_alone_are_enough(make_run: MakeRun) -> None:
 def test_the_validation_part_can_be_reported(make_run: MakeRun) -> None:
     page = Page(write_report(make_run(), part="val"))
     assert "Results on the validation part" in page.text
+
+
+def test_copies_across_sources_are_said(make_run: MakeRun) -> None:
+    across = [{"source": "hannover", "other": "cohen", "pictures": 71}]
+    copies = {
+        "near_copies_sought": True,
+        "exact_pairs": 2,
+        "near_pairs": 71,
+        "across_sources": across,
+        "notes": [],
+    }
+    page = Page(
+        write_report(make_run(info={"copies": copies, "dropped": {"E_MISSING: the file is not there": 7}}))
+    )
+    assert "71 pictures of hannover stand in cohen too" in page.text
+    assert "left out (the file is not there: 7)" in page.text
 
 
 def test_a_part_that_is_not_there(make_run: MakeRun) -> None:

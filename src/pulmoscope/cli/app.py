@@ -10,8 +10,8 @@ import warnings
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from pulmoscope import __version__
 from pulmoscope.cli import cohort, demo, doctor, evaluate, predict, report, train
@@ -77,10 +77,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except PulmoscopeError as error:
         _explain(error, debug)
         sys.exit(error.exit_status)
-    except click.ClickException as error:
-        _say(f"error: E_USAGE: {error.format_message()}; remedy: see pulmoscope --help")
+    except TyperException as error:
+        _say(f"error: E_USAGE: {_usage(error)}; remedy: see pulmoscope --help")
         sys.exit(2)
-    except (Interrupted, click.Abort, KeyboardInterrupt) as error:
+    except (Interrupted, typer.Abort, KeyboardInterrupt) as error:
         status = error.exit_status if isinstance(error, Interrupted) else 130
         _say("interrupted: what was finished is kept; a training goes on with --resume")
         sys.exit(status)
@@ -129,6 +129,11 @@ def _explain(error: BaseException, debug: bool) -> None:
         _say(
             f"error: E_INTERNAL: {type(error).__name__}: {text}; remedy: run again with --debug and report it"
         )
+
+
+def _usage(error: TyperException) -> str:
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return " ".join(str(message).split())
 
 
 def _say(line: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pulmoscope.inference import Prediction, Unread
+    from pulmoscope.models import Bundle
 
 SOME_UNREAD = 3
 
@@ -30,12 +31,10 @@ def predict(
     """Predict classes of radiographs. Exit status 3 when some files could not be read."""
     from pulmoscope.errors import RunError
     from pulmoscope.inference import Predictor, Unread, find_pictures
-    from pulmoscope.models import load_bundle
-    from pulmoscope.workflow import Run
 
     if as_json and csv_file is not None:
         raise RunError("--json and --csv exclude each other", code="E_USAGE")
-    bundle = load_bundle(model) if (model / "model.json").is_file() else Run(model).model
+    bundle = _load(model)
     predictor = Predictor(bundle)
     answers = predictor.predict_files(find_pictures(files))
     if csv_file is not None:
@@ -53,6 +52,18 @@ def predict(
     if unread:
         print(f"{unread} files could not be read", file=sys.stderr)
         raise typer.Exit(SOME_UNREAD)
+
+
+def _load(place: Path) -> Bundle:
+    from pulmoscope.models import load_bundle
+
+    # Only a folder that is neither a model nor a run with one needs the training code to say what it is.
+    for folder in (place, place / "model"):
+        if (folder / "model.json").is_file():
+            return load_bundle(folder)
+    from pulmoscope.workflow import Run
+
+    return Run(place).model
 
 
 def _line(answer: Prediction | Unread) -> str:

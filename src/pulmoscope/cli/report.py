@@ -11,11 +11,10 @@ import typer
 def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
     """Draw the figures of a run again and write its report as one HTML page."""
     from pulmoscope.errors import RunError
-    from pulmoscope.report import save_figures, write_report
+    from pulmoscope.report import write_report
 
     if not (run / "metrics.json").is_file():
         raise RunError(
             f"{run} holds no finished run: metrics.json is missing", remedy="train again with --resume"
         )
-    save_figures(run)
     print(f"report: {write_report(run)}")

@@ -1,8 +1,11 @@
 """Many collections of radiographs -> one table."""
 
+from pulmoscope.cohort.duplicates import group_rows
+from pulmoscope.cohort.phantom import draw_phantom_cohort
 from pulmoscope.cohort.read_table import read_table
 from pulmoscope.cohort.sources import SOURCES, SourceRows, read_source
-from pulmoscope.cohort.split_plan import SplitPlan, parse_split
+from pulmoscope.cohort.split_plan import read_plan
+from pulmoscope.cohort.splits import carve_validation
 from pulmoscope.cohort.summary import summarise
 from pulmoscope.cohort.table import COLUMNS, Cohort, Radiograph
 from pulmoscope.cohort.where import Condition, parse_where
@@ -14,9 +17,11 @@ __all__ = [
     "Condition",
     "Radiograph",
     "SourceRows",
-    "SplitPlan",
-    "parse_split",
+    "carve_validation",
+    "draw_phantom_cohort",
+    "group_rows",
     "parse_where",
+    "read_plan",
     "read_source",
     "read_table",
     "summarise",

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_SOFTNESS = 10.0  # rows; a stratum much smaller than this yields to the larger ones
 _LABEL_WEIGHT, _TOTAL_WEIGHT = 2.0, 4.0
 
 
@@ -97,7 +96,7 @@ def _draws(names: NDArray[np.object_], seed: int) -> NDArray[np.uint64]:
 
 
 def _deal(table: _Cells, shares: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Deal every class of interchangeable groups in proportion; the part of each group, -1 for the rest, and the rest."""
+    """Deal each class of like groups in proportion; returns every group's part (-1: not dealt) and the rest."""
     weights = np.random.default_rng(0).integers(1, 2**63, (table.stratum.max() + 1, 2), dtype=np.uint64)
     mixed = weights[table.stratum, 0] * (table.rows.astype(np.uint64) + weights[table.stratum, 1])
     mixed ^= mixed >> np.uint64(29)
@@ -122,7 +121,7 @@ def _place_rest(
     # Levels one after the other in one matrix: strata, labels, all; how far each is above its wanted size.
     sizes = np.concatenate([in_stratum, in_label, [in_stratum.sum()]])
     weight = np.concatenate([np.ones(strata), np.full(labels, _LABEL_WEIGHT), [_TOTAL_WEIGHT]])
-    scale = weight[:, None] / (shares * (sizes[:, None] + _SOFTNESS))
+    scale = weight[:, None] / shares  # a row too many weighs more in a small part
     above = -sizes[:, None] * shares
     dealt = part[table.group] >= 0
     held = np.zeros((strata, parts))

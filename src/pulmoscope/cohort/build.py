@@ -13,7 +13,7 @@ from pulmoscope.cohort.caveats import caveats, picture_note_counts
 from pulmoscope.cohort.dropped import concat, dropped_rows
 from pulmoscope.cohort.duplicates import Grouping, find_groups
 from pulmoscope.cohort.sources import SourceRows, read_source
-from pulmoscope.cohort.split_plan import parse_split
+from pulmoscope.cohort.split_plan import read_plan
 from pulmoscope.cohort.splitting import Splitting, assign_split
 from pulmoscope.cohort.table import Cohort, conform
 from pulmoscope.cohort.where import parse_where
@@ -66,11 +66,11 @@ def build_cohort(
         TableError: A source's table cannot be read.
         LabelError: The label scheme is none.
     """
-    plan = parse_split(split)
+    plan = read_plan(split)
     conditions = [parse_where(text) for text in where]
     scheme = None if labels is None else load_scheme(str(labels))
     read = _read_all(sources, uncertain, source_options or {})
-    frame = pd.concat([conform(rows.frame, extras=True) for rows in read.values()])
+    frame = pd.concat([conform(rows.frame.assign(source=name), extras=True) for name, rows in read.items()])
     frame = frame.sort_values("image_id", ignore_index=True)
     dropped = [rows.dropped for rows in read.values()]
 

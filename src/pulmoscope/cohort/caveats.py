@@ -44,7 +44,7 @@ def caveats(
         )
     if conflicts:
         found.append(f"{conflicts} pictures were dropped because the same picture stands under two labels")
-    found += _single_sources(frame, classes)
+    found += _sources(frame, classes)
     found += _small_parts(frame, classes)
     found += _few_groups(frame, classes)
     found += _no_patients(frame)
@@ -57,24 +57,35 @@ def caveats(
     return found
 
 
-def _single_sources(frame: pd.DataFrame, classes: tuple[str, ...]) -> list[str]:
-    """A class with a source of its own can be told by the source: scanner, borders, letters."""
+def _sources(frame: pd.DataFrame, classes: tuple[str, ...]) -> list[str]:
+    """Where classes come from different sources, scanner, borders and letters can give the class away."""
     # A tree of class folders may itself be put together from known collections: patient ids tell.
     prefix = frame["patient_id"].str.extract(r"^([^:]+):")[0]
     origin = prefix.where(prefix.isin(_COLLECTIONS)).fillna(frame["source"])
-    if origin.nunique() < 2:
+    pairs = pd.crosstab(frame["label"], origin)
+    if pairs.shape[0] < 2 or pairs.shape[1] < 2:
         return []
-    origins = {name: set(origin[frame["label"] == name].unique()) for name in classes}
+    present = [name for name in classes if name in pairs.index]
+    only = {name: pairs.columns[pairs.loc[name] > 0] for name in present}
     found = []
-    for name, own in origins.items():
-        others = set().union(*(theirs for other, theirs in origins.items() if other != name))
-        if len(own) == 1 and others - own:
-            (only,) = own
-            alone = ", which holds no other class" if only not in others else ""
+    told: set[str] = set()
+    for source in pairs.columns:
+        names = [name for name in present if list(only[name]) == [source]]
+        if names and len(names) < len(present):
+            told |= {source} if len(names) == (pairs[source] > 0).sum() else set()
+            title = "class" if len(names) == 1 else "classes"
+            verb = "comes" if len(names) == 1 else "come"
+            listed = ", ".join(map(repr, names))
             found.append(
-                f"class {name!r} comes from {only!r} only{alone}: "
-                "a network can learn the source instead of the disease"
+                f"{title} {listed} {verb} from {source!r} only: a network can learn the source instead of the disease"
             )
+    pure = {source: pairs[source].idxmax() for source in pairs.columns if (pairs[source] > 0).sum() == 1}
+    if set(pure) - told:
+        share = pairs[list(pure)].to_numpy().sum() / pairs.to_numpy().sum()
+        listed = ", ".join(f"{source} ({name})" for source, name in pure.items())
+        found.append(
+            f"sources with one class: {listed}; for {share:.0%} of the pictures the source gives it away"
+        )
     return found
 
 

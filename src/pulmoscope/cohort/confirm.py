@@ -6,12 +6,13 @@ affine transform that maximises the enhanced correlation coefficient (Evangelidi
 using enhanced correlation coefficient maximization, IEEE TPAMI 2008), at 32 and then at 64 pixels, and their
 correlation over the common area must reach ``THRESHOLD``.
 
-Measured. Copies, 240 radiographs of four collections in 15 edits each (3,600 in all; JPEG quality 30-90, resizing by
-0.5-2, stretching, centre square, crops of 1-5% a side, even and uneven, gamma 0.7-1.4, brightness, rotation by 2
-degrees, black border, padding, and several at once): the lowest 1% of correlations begins at 0.96 (local histogram
-equalisation, CLAHE: 0.92). Not copies: the highest correlation of two patients is 0.917 in nih_sample
+Measured. Copies: 240 radiographs of four collections in 15 edits each, 3,600 in all. Named by the hashes and joined:
+JPEG quality 30-90, resizing by 0.5-2, stretching, centre square, padding to a square, brightness 100%; gamma 0.7-1.4,
+rotation by 2 degrees, a black border of 6% 99.6%; a crop of 1%, 3%, 5% on every side 100%, 99%, 99%, uneven crops up to
+5% 94%; crop, size, gamma and JPEG at once 99%; local histogram equalisation (CLAHE) 83%. Apart from that last edit
+(0.92) the lowest 1% of their correlations begins at 0.96. Not copies: the highest correlation of two patients is 0.917 in nih_sample
 (621 patients), 0.934 in the NIH part of darkcovidnet, 0.934 in kermany150, each seen to be two different people;
-consecutive films of one patient reach 0.98 when nothing moved.
+consecutive films of one patient reach 0.98 when nothing moved. About 2,000 pairs a second and core.
 """
 
 from __future__ import annotations

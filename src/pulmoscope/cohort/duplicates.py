@@ -5,8 +5,9 @@ Near copies are found in two steps: perceptual hashes within ``RADIUS`` bits nam
 (:mod:`pulmoscope.cohort.confirm`).
 
 Measured on public collections: of the 82 pictures that stand in the Hannover collection and, cut to their
-centre square and under another patient number, in the Cohen collection, RECALL are joined; the 621 patients of a sample
-of NIH ChestX-ray14 stay 621 groups.
+centre square and under another patient number, in the Cohen collection, 77 are joined and nothing else is (one
+hash would name 24 of them); the 621 patients of a sample of NIH ChestX-ray14 stay 621 groups. 48,000 candidates among
+8,490 pictures of five collections gave 126 joins: copies, or films of one patient taken in a row, when looked at.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ Confirmation = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """(M, 2) row numbers to (M,) similarities; NaN where a pair could not be compared."""
 
 _DIGITS = 16
+_NOT_SOUGHT = -2
 _log = logging.getLogger("pulmoscope")
 
 
@@ -56,7 +58,8 @@ class Grouping:
         across_sources: source, other, pictures: how many of a source's pictures stand in another, too.
         candidates: Pairs that the hashes named.
         unread: Candidate pairs that were not compared because a picture could not be read.
-        radius: Hamming distance up to which candidates are complete; less than asked where there were too many.
+        radius: Hamming distance up to which the candidates are complete, less than ``RADIUS`` where there were too
+            many; -1 where not even all equal hashes were compared, -2 where near copies were not sought.
     """
 
     group_id: pd.Series
@@ -77,15 +80,12 @@ class Grouping:
             lines.append(
                 f"{self.unread} candidate pairs of near copies were not compared: a picture was unreadable"
             )
-        if self.radius < RADIUS and self.candidates >= 0 and self.radius != _NOT_SOUGHT:
+        if _NOT_SOUGHT < self.radius < RADIUS:
             lines.append(
                 f"near copies were sought up to hash distance {self.radius} instead of {RADIUS}: "
                 "the cohort has too many look-alikes to compare them all"
             )
         return lines
-
-
-_NOT_SOUGHT = -2
 
 
 def group_rows(

@@ -181,14 +181,10 @@ def _refuse_twice(file: Path, header: Sequence[str]) -> None:
 
 def _check_columns(file: Path, frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
     spelling = {name.casefold(): name for name in needed}
-    present = set(frame.columns)
-    rename = {
-        name: spelling[name.casefold()]
-        for name in frame.columns
-        if name.casefold() in spelling and spelling[name.casefold()] not in present
-    }
-    _refuse_twice(file, [rename.get(name, name) for name in frame.columns])
-    frame = frame.rename(columns=rename)
+    found = [spelling.get(name.casefold(), name) for name in frame.columns]
+    # "label" beside "Label" is a doubt, not a choice.
+    _refuse_twice(file, found)
+    frame.columns = pd.Index(found)
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise TableError(

@@ -9,11 +9,10 @@ import pandas as pd
 
 from pulmoscope.cohort import splits
 from pulmoscope.cohort.dropped import dropped_rows
-from pulmoscope.cohort.split_plan import SplitPlan, choose
+from pulmoscope.cohort.split_plan import Undivided, choose
+from pulmoscope.cohort.splits import SplitPlan
 from pulmoscope.errors import CohortError
 
-#: Where a row of a cut group stays when leaks are dropped: the test set is the dearest.
-_DEAREST = ("test", "val", "train")
 _OTHER_WAYS = (
     "add a source, choose another label scheme, or take split 'test' to judge a model on this cohort"
 )
@@ -24,7 +23,7 @@ class Splitting:
     """A cohort's rows with their parts, and what that cost."""
 
     frame: pd.DataFrame
-    plan: SplitPlan
+    plan: SplitPlan | Undivided
     dropped: pd.DataFrame
     leaked: bool = False
     leaking_groups: int = 0
@@ -33,7 +32,7 @@ class Splitting:
     def info(self, seed: int, val_from_train: float | None) -> dict[str, Any]:
         """Return the ``split`` part of a cohort's info."""
         return {
-            "kind": self.plan.text,
+            "kind": str(self.plan),
             "seed": seed,
             "leaked": self.leaked,
             "leaking_groups": self.leaking_groups,
@@ -44,7 +43,7 @@ class Splitting:
 def assign_split(
     frame: pd.DataFrame,
     classes: tuple[str, ...],
-    plan: SplitPlan,
+    plan: SplitPlan | Undivided,
     *,
     seed: int = 0,
     val_from_train: float | None = None,
@@ -66,61 +65,47 @@ def assign_split(
         scheme: The label scheme's name, for messages.
 
     Raises:
-        CohortError: A class is empty or has a single group where a model would be trained.
+        CohortError: A class is empty, or has fewer groups than the split has parts.
         SplitLeakError: A predefined split cuts groups.
     """
-    if val_from_train is not None and not 0 < val_from_train < 1:
-        raise CohortError(
-            "the validation fraction does not fit",
-            code="E_SPLIT",
-            expected="more than 0, less than 1",
-            got=f"{val_from_train:g}",
-        )
     plan = choose(plan, frame)
     frame = frame.assign(fold=pd.Series(pd.NA, index=frame.index, dtype="Int64"))
     result = Splitting(frame=frame, plan=plan, dropped=dropped_rows([], [], [], []))
     _check_classes(frame, classes, plan, scheme)
-    if plan.kind == "test":
-        frame["split"] = "test"
-    elif plan.kind == "none":
-        frame["split"] = pd.Series(None, index=frame.index, dtype="str")
+    if isinstance(plan, Undivided):
+        part = "test" if plan.kind == "test" else None
+        frame["split"] = pd.Series(part, index=frame.index, dtype="str")
+        if len(classes) == 1:
+            result.caveats.append(
+                f"all radiographs are of one class, {classes[0]}: fit to judge a model on, not to train one"
+            )
     elif plan.kind == "patient":
-        frame["split"] = splits.split_patients(frame, plan.fractions, seed).astype("str")
+        frame["split"] = splits.split_patients(frame, plan.fractions, seed)
     elif plan.kind == "kfold":
         frame["split"] = pd.Series(None, index=frame.index, dtype="str")
-        frame["fold"] = splits.assign_folds(frame, plan.folds, seed).astype("Int64")
-    else:
-        _take_predefined(result, allow_leak=allow_leak, drop_leaks=drop_leaks)
-        _check_training_part(result.frame, classes)
-    if val_from_train is not None and (result.frame["split"] == "train").any():
+        frame["fold"] = splits.assign_folds(frame, plan.folds, seed)
+    if val_from_train is not None and plan.kind != "kfold":
         _carve(result, val_from_train, seed)
+    # The gate stands behind every road, whoever made the split.
+    _pass_gate(result, allow_leak=allow_leak, drop_leaks=drop_leaks)
+    if plan.kind == "predefined":
+        _check_training_part(result.frame, classes)
     return result
 
 
-def _take_predefined(result: Splitting, *, allow_leak: bool, drop_leaks: bool) -> None:
-    leaks = splits.leaking_groups(result.frame)
-    if leaks.empty:
-        return
-    if drop_leaks:
-        _drop_leaks(result)
-        return
-    splits.gate(result.frame, allow_leak=allow_leak)
-    result.leaked = True
-    result.leaking_groups = len(leaks)
-
-
-def _drop_leaks(result: Splitting) -> None:
+def _pass_gate(result: Splitting, *, allow_leak: bool, drop_leaks: bool) -> None:
     frame = result.frame
-    rank = frame["split"].map({part: rank for rank, part in enumerate(_DEAREST)})
-    best = rank.groupby(frame["group_id"]).transform("min")
-    leaks = rank > best
-    rows = frame[leaks]
-    detail = "part " + rows["split"] + ", group " + rows["group_id"]
-    result.dropped = dropped_rows(rows["source"], rows["image_id"], rows["path"], "E_SPLIT_LEAK", detail)
-    result.frame = frame[~leaks].reset_index(drop=True)
-    result.caveats.append(
-        f"{len(rows)} pictures were left out because their patient or a copy stands in another part of the split"
-    )
+    keep, report = splits.check_split(frame, allow_leak=allow_leak, drop_leaks=drop_leaks)
+    result.leaked = report.leaked
+    result.leaking_groups = report.groups if report.leaked else 0
+    if report.dropped:
+        rows = frame[~keep]
+        detail = "part " + rows["split"].fillna("of a fold") + ", group " + rows["group_id"]
+        result.dropped = dropped_rows(
+            rows["source"], rows["image_id"], rows["path"], "E_SPLIT_LEAK", list(detail)
+        )
+        result.frame = frame[keep].reset_index(drop=True)
+        result.caveats.append(report.sentence)
 
 
 def _carve(result: Splitting, fraction: float, seed: int) -> None:
@@ -134,11 +119,10 @@ def _carve(result: Splitting, fraction: float, seed: int) -> None:
 
 
 def _check_classes(
-    frame: pd.DataFrame, classes: tuple[str, ...], plan: SplitPlan, scheme: str | None
+    frame: pd.DataFrame, classes: tuple[str, ...], plan: SplitPlan | Undivided, scheme: str | None
 ) -> None:
-    """Refuse what cannot be trained: an empty class, one class, a class that a drawn split cannot share out."""
-    only_judged = plan.kind in {"test", "none"} or (frame["split"] == "test").all()
-    if only_judged and not plan.draws:
+    """Refuse what cannot be trained: an empty class, or one class alone."""
+    if isinstance(plan, Undivided) or (plan.kind == "predefined" and (frame["split"] == "test").all()):
         return
     counts = frame["label"].value_counts()
     empty = [name for name in classes if not counts.get(name, 0)]
@@ -156,17 +140,6 @@ def _check_classes(
             code="E_ONE_CLASS",
             expected="two classes to train on",
             remedy=_OTHER_WAYS,
-        )
-    if not plan.draws:
-        return
-    groups = frame.groupby("label")["group_id"].nunique()
-    single = [name for name in classes if groups.get(name, 0) < 2]
-    if single:
-        raise CohortError(
-            f"class {', '.join(map(repr, single))} has a single patient or group: no split can share it out",
-            code="E_ONE_PATIENT",
-            expected="at least two patients in every class",
-            remedy="leave the class out with a label scheme, add a source, or take split 'none' or 'test'",
         )
 
 

@@ -17,7 +17,8 @@ def summarise(cohort: Cohort) -> str:
     people = f"{patients} known patients, " if patients else "no known patients, "
     blocks = [f"{len(frame)} radiographs, {people}{groups} groups that no split may cut"]
     blocks.append(_counts(frame, "source", list(cohort.info["sources"]) or None, cohort.classes))
-    blocks.append(_counts(frame, "view", VIEWS, cohort.classes))
+    known_views = frame["view"].notna().any()
+    blocks.append(_counts(frame, "view", VIEWS, cohort.classes) if known_views else "view: unknown")
     if frame["split"].notna().any():
         blocks.append(_counts(frame, "split", SPLITS, cohort.classes))
     if frame["fold"].notna().any():
@@ -31,6 +32,12 @@ def summarise(cohort: Cohort) -> str:
     ]
     if notes:
         blocks.append("\n".join(["notes:", *notes]))
+    copies = cohort.info.get("copies", {})
+    if copies.get("exact_pairs") or copies.get("near_pairs"):
+        lines = [
+            f"{copies['exact_pairs']} links between exact copies, {copies['near_pairs']} between near copies"
+        ]
+        blocks.append("\n  ".join(["copies:", *lines, *copies["notes"]]))
     if cohort.info["caveats"]:
         blocks.append("\n".join(["caveats:", *(f"  - {text}" for text in cohort.info["caveats"])]))
     return "\n\n".join(blocks)

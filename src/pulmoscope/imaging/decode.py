@@ -105,13 +105,9 @@ def finish(grey: Grey, name: str) -> Decoded:
     """
     values, notes = grey.values, grey.notes
     height, width = values.shape
-    if values.dtype == np.uint8:
-        levels = np.flatnonzero(cv2.calcHist([values], [0], None, [256], [0, 256]))
-        low, high = float(levels[0]), float(levels[-1])
-        if len(levels) <= _LOW_DEPTH_LEVELS and "low-depth" not in notes:
-            notes.append("low-depth")
-    else:
-        low, high = float(values.min()), float(values.max())
+    low, high = cv2.minMaxLoc(values)[:2]
+    if values.dtype == np.uint8 and "low-depth" not in notes and _is_coarse(values):
+        notes.append("low-depth")
     if low == high:
         raise ImageError(f"{name} is blank", code="E_BLANK", got="the same value in every pixel")
     if high - low < grey.scale * _LOW_CONTRAST_SPAN:
@@ -123,3 +119,11 @@ def finish(grey: Grey, name: str) -> Decoded:
     else:
         pixels = np.divide(values, np.float32(grey.scale), dtype=np.float32)
     return Decoded(pixels=pixels, notes=tuple(notes))
+
+
+def _is_coarse(values: NDArray) -> bool:
+    """Whether there are few grey levels; a thin sample answers for nearly every picture."""
+    for step in (7, 1):
+        if np.count_nonzero(np.bincount(values[::step, ::step].ravel(), minlength=256)) > _LOW_DEPTH_LEVELS:
+            return False
+    return True

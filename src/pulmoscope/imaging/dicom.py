@@ -7,19 +7,19 @@ import importlib
 import io
 import zlib
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pulmoscope.errors import ImageError
 from pulmoscope.imaging.codestream import CodestreamSize, ends, jpeg2000_size, jpeg_size
-from pulmoscope.imaging.grayscale import LookupTable, Window, WindowFunction, percentile_window, stored_values
+from pulmoscope.imaging.dicom_display import display_table
 from pulmoscope.imaging.limits import MAX_PIXELS, check_size
-from pulmoscope.imaging.quiet import quiet
+from pulmoscope.imaging.quiet import captured_stderr, quiet
 from pulmoscope.imaging.raster import Grey
 from pulmoscope.imaging.read import is_dicom
+from pulmoscope.imaging.rle import decode_rle
 
 __all__ = ["decode_dicom", "is_dicom"]
 
@@ -40,7 +40,6 @@ _PLUGINS = {
     "1.2.840.10008.1.2.4.201": ("pylibjpeg", "pylibjpeg-openjpeg"),
     "1.2.840.10008.1.2.4.202": ("pylibjpeg", "pylibjpeg-openjpeg"),
     "1.2.840.10008.1.2.4.203": ("pylibjpeg", "pylibjpeg-openjpeg"),
-    _RLE: ("pylibjpeg", "pylibjpeg-rle"),
 }
 _NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 _JPEG_LS = {"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"}
@@ -129,7 +128,15 @@ def _decode(content: bytes, name: str, frame: int | None) -> Grey:
     index = _choose_frame(layout, name, frame)
     codes, bits = _codes(dataset, layout, name, index)
     notes: list[str] = []
-    table = _display_table(dataset, layout, codes, bits, notes)
+    table = display_table(
+        dataset,
+        codes,
+        bits,
+        signed=layout.signed,
+        allocated=layout.allocated,
+        inverted=layout.photometric == "MONOCHROME1",
+        notes=notes,
+    )
     return Grey(values=table[codes], scale=1.0, notes=notes)
 
 
@@ -212,30 +219,60 @@ def _choose_frame(layout: _Layout, name: str, frame: int | None) -> int:
 
 def _codes(dataset: Any, layout: _Layout, name: str, index: int) -> tuple[NDArray[np.uint16], int]:
     """One frame's stored bit patterns (H, W), and how many bits each has."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID
-
-    bits, plugin = layout.stored, ""
+    bits = layout.stored
     packed = layout.syntax in _NATIVE or layout.syntax == _RLE
-    if layout.syntax in _NATIVE:
+    if layout.syntax == _RLE:
+        codes = _run_lengths(dataset, layout, name, index)
+    elif layout.syntax in _NATIVE:
         _check_native_length(dataset, layout, name, index)
+        # Unused bits are masked below, where the high bit is known.
+        codes = _decoded(dataset, layout, name, index, correct_unused_bits=False)
     else:
         plugin, size = _check_encapsulated(dataset, layout, name, index)
-        if size is not None and (layout.syntax in _JPEG_LS or plugin == "pylibjpeg"):
+        if layout.syntax in _JPEG_LS or plugin == "pylibjpeg":
             # These decoders return samples of the codestream's own precision.
             bits = min(max(bits, size.precision), 16)
-    # Unused bits are masked below, where the high bit is known.
-    options: Any = {"correct_unused_bits": False} if packed else {}
-    raw, _ = get_decoder(UID(layout.syntax)).as_array(
-        dataset, index=index, raw=True, decoding_plugin=plugin, **options
-    )
-    if raw.shape != (layout.rows, layout.columns):
-        raise _corrupt(name, "its pixels do not fill its frame")
-    wide: NDArray = raw.astype(np.int16 if raw.dtype.kind == "i" else np.uint16, copy=False)
-    codes: NDArray[np.uint16] = wide.view(np.uint16)
+        with captured_stderr(plugin == "gdcm") as complaints:
+            codes = _decoded(dataset, layout, name, index, decoding_plugin=plugin)
+        if complaints:
+            raise _corrupt(name, "its compressed pixels are damaged")
     if packed and layout.high_bit != layout.stored - 1:
         codes = np.right_shift(codes, np.uint16(layout.high_bit - layout.stored + 1))
     return codes & np.uint16((1 << bits) - 1), bits
+
+
+def _decoded(dataset: Any, layout: _Layout, name: str, index: int, **options: Any) -> NDArray[np.uint16]:
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID
+
+    raw, _ = get_decoder(UID(layout.syntax)).as_array(dataset, index=index, raw=True, **options)
+    if raw.shape != (layout.rows, layout.columns):
+        raise _corrupt(name, "its pixels do not fill its frame")
+    wide: NDArray = raw.astype(np.int16 if raw.dtype.kind == "i" else np.uint16, copy=False)
+    return wide.view(np.uint16)
+
+
+def _run_lengths(dataset: Any, layout: _Layout, name: str, index: int) -> NDArray[np.uint16]:
+    try:
+        return decode_rle(
+            _compressed_frame(dataset, layout, name, index),
+            rows=layout.rows,
+            columns=layout.columns,
+            allocated=layout.allocated,
+        )
+    except EOFError:
+        raise _truncated(name) from None
+    except ValueError as error:
+        raise _corrupt(name, str(error)) from None
+
+
+def _compressed_frame(dataset: Any, layout: _Layout, name: str, index: int) -> bytes:
+    from pydicom.encaps import get_frame
+
+    try:
+        return get_frame(dataset.PixelData, index, number_of_frames=layout.frames)
+    except Exception:  # noqa: BLE001 - pydicom raises several kinds
+        raise _truncated(name) from None
 
 
 def _check_native_length(dataset: Any, layout: _Layout, name: str, index: int) -> None:
@@ -244,11 +281,8 @@ def _check_native_length(dataset: Any, layout: _Layout, name: str, index: int) -
         raise _truncated(name)
 
 
-def _check_encapsulated(
-    dataset: Any, layout: _Layout, name: str, index: int
-) -> tuple[str, CodestreamSize | None]:
+def _check_encapsulated(dataset: Any, layout: _Layout, name: str, index: int) -> tuple[str, CodestreamSize]:
     """Refuse what cannot or should not be decoded; name the plug-in for the rest."""
-    from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
@@ -259,16 +293,10 @@ def _check_encapsulated(
             got=f"transfer syntax {layout.syntax[:64]!r}",
             remedy="export it again as Explicit VR Little Endian",
         )
-    try:
-        frame = get_frame(dataset.PixelData, index, number_of_frames=layout.frames)
-    except Exception:  # noqa: BLE001 - pydicom raises several kinds
-        raise _truncated(name) from None
-    size = None if layout.syntax == _RLE else _codestream_size(frame, layout, name)
-    if layout.syntax == _RLE:
-        _check_rle(frame, layout, name)
+    size = _codestream_size(_compressed_frame(dataset, layout, name, index), layout, name)
     plugin, package = _PLUGINS[layout.syntax]
     available = get_decoder(UID(layout.syntax)).available_plugins
-    if layout.syntax == _JPEG_EXTENDED and size is not None and size.precision > 8:
+    if layout.syntax == _JPEG_EXTENDED and size.precision > 8:
         if "pylibjpeg" not in available:
             raise ImageError(
                 f"{name} is compressed as JPEG Extended with {size.precision} bits, which cannot be read",
@@ -305,114 +333,6 @@ def _codestream_size(frame: bytes, layout: _Layout, name: str) -> CodestreamSize
     if not ends(frame):
         raise _truncated(name)
     return size
-
-
-def _check_rle(frame: bytes, layout: _Layout, name: str) -> None:
-    # A run-length pair of bytes gives 128 at most, so a frame can only claim 64 times its own length.
-    segments = int.from_bytes(frame[:4], "little")
-    if len(frame) < 64 or segments != layout.allocated // 8:
-        raise _corrupt(name, "its run-length header is wrong")
-    if layout.frame_bytes > 64 * len(frame):
-        raise _truncated(name)
-
-
-def _display_table(
-    dataset: Any, layout: _Layout, codes: NDArray[np.uint16], bits: int, notes: list[str]
-) -> NDArray[np.float32]:
-    """What to display for each code, (2**bits,) in [0, 1]."""
-    stored = stored_values(bits, layout.signed)
-    counts = np.asarray(cv2.calcHist([codes], [0], None, [1 << bits], [0, 1 << bits]), np.float64).ravel()
-    padding = _padding(dataset, stored, layout)
-    if (counts[padding] > 0).any() and (counts[~padding] > 0).any():
-        notes.append("padding-masked")
-    else:
-        padding = np.zeros_like(padding)
-    counts = np.where(padding, 0, counts)
-    values = _modality(dataset, stored, notes)
-    shown = _voi(dataset, values, counts, notes)
-    if shown is None:
-        notes.append("percentile-window")
-        shown = percentile_window(values, counts)
-    if layout.photometric == "MONOCHROME1":
-        notes.append("inverted-monochrome1")
-        shown = 1 - shown
-    return np.where(padding, 0, shown).astype(np.float32)
-
-
-def _padding(dataset: Any, stored: NDArray[np.float64], layout: _Layout) -> NDArray[np.bool_]:
-    value = _number(dataset, "PixelPaddingValue")
-    if value is None:
-        return np.zeros(len(stored), bool)
-    limit = _number(dataset, "PixelPaddingRangeLimit")
-    ends_ = [value, value if limit is None else limit]
-    if not layout.signed:
-        # Files written with the wrong value representation give a negative number for a large one.
-        ends_ = [end + (1 << layout.allocated) if end < 0 else end for end in ends_]
-    return np.asarray((stored >= min(ends_)) & (stored <= max(ends_)))
-
-
-def _modality(dataset: Any, stored: NDArray[np.float64], notes: list[str]) -> NDArray[np.float64]:
-    table = _lookup(dataset, "ModalityLUTSequence")
-    if table is not None:
-        notes.append("modality-lut")
-        return table(stored)
-    slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
-    slope, intercept = slope or 1.0, intercept or 0.0
-    if (slope, intercept) != (1.0, 0.0):
-        notes.append("rescaled")
-    return stored * slope + intercept
-
-
-def _voi(
-    dataset: Any, values: NDArray[np.float64], counts: NDArray[np.float64], notes: list[str]
-) -> NDArray[np.float64] | None:
-    """Display values by the file's own VOI LUT or window; None if it has none that shows anything."""
-    table = _lookup(dataset, "VOILUTSequence")
-    if table is not None:
-        shown, note = table(values) / table.top, "voi-lut"
-    else:
-        center, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
-        if center is None or width is None or width <= 0:
-            return None
-        function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-        window = Window(
-            center=center,
-            width=width,
-            function=cast(WindowFunction, function) if function in get_args(WindowFunction) else "LINEAR",
-        )
-        shown, note = window(values), "window"
-    present = shown[counts > 0]
-    if len(present) > 1 and present.min() == present.max():
-        return None
-    notes.append(note)
-    return shown
-
-
-def _lookup(dataset: Any, keyword: str) -> LookupTable | None:
-    sequence = dataset.get(keyword)
-    if not sequence:
-        return None
-    item = sequence[0]
-    count, first, bits = (int(value) for value in item.LUTDescriptor)
-    data, count = item.LUTData, count or 1 << 16
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, np.uint8 if len(data) in {count, count + 1} else "<u2")
-    entries = np.atleast_1d(np.asarray(data)).astype(np.uint16)[:count]
-    return LookupTable(first=first, bits=min(max(bits, 1), 16), entries=entries)
-
-
-def _number(dataset: Any, keyword: str) -> float | None:
-    """A decimal attribute's first value; None where it is absent or not a finite number."""
-    value = dataset.get(keyword)
-    if value is not None and not isinstance(value, str | bytes | int | float) and hasattr(value, "__len__"):
-        value = value[0] if len(value) else None
-    if isinstance(value, bytes):
-        value = int.from_bytes(value[:2], "little") if len(value) >= 2 else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if np.isfinite(number) else None
 
 
 def _integer(dataset: Any, keyword: str, name: str, default: int) -> int:

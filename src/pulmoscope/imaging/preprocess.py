@@ -104,7 +104,9 @@ class Preprocess(BaseModel):
         height, width = pixels.shape
         place = self.geometry(width, height)
         if self.aspect == "crop":
-            pixels, place = self._cut(pixels, place)
+            # Cut before scaling, so that what is cropped away is never resized.
+            left, top, side = _centre_square(width, height)
+            pixels, place = pixels[top : top + side, left : left + side], self.geometry(side, side)
         grey = self._resize(pixels, place.box_width, place.box_height)
         content = self._adjust(grey)
         if content.shape == (self.size, self.size):
@@ -163,29 +165,22 @@ class Preprocess(BaseModel):
             ],
             np.float64,
         )
-        border = cv2.BORDER_CONSTANT if self.aspect == "crop" else cv2.BORDER_REPLICATE
-        return np.asarray(
+        back = np.asarray(
             cv2.warpAffine(
                 square,
                 matrix,
                 (width, height),
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=border,
-                borderValue=0,
+                borderMode=cv2.BORDER_REPLICATE,
             ),
             np.float32,
         )
-
-    def _cut(self, pixels: NDArray[np.float32], place: Geometry) -> tuple[NDArray[np.float32], Geometry]:
-        """Cut before scaling, so that what is cropped away is never resized."""
-        height, width = pixels.shape
-        side = min(width, height)
-        left, top = (
-            round(-place.left / place.box_width * width),
-            round(-place.top / place.box_height * height),
-        )
-        square = pixels[top : top + side, left : left + side]
-        return square, Geometry(left=0, top=0, box_width=self.size, box_height=self.size)
+        if self.aspect == "crop":
+            left, top, side = _centre_square(width, height)
+            kept = back[top : top + side, left : left + side].copy()
+            back[:] = 0
+            back[top : top + side, left : left + side] = kept
+        return back
 
     def _resize(self, pixels: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
         """Average areas along the axes that shrink, then interpolate along those that grow."""
@@ -210,3 +205,8 @@ class Preprocess(BaseModel):
         if self.intensity == "clahe":
             return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(levels), np.uint8)
         return levels
+
+
+def _centre_square(width: int, height: int) -> tuple[int, int, int]:
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, side

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ from PIL import (
 
 from pulmoscope.errors import ImageError
 from pulmoscope.imaging.limits import check_size
-from pulmoscope.imaging.quiet import quiet
+from pulmoscope.imaging.quiet import captured_stderr, quiet
 
 # The plugins are called directly: Image.open would try some fifty formats and warn about large pictures
 # through Python's warnings; our own cap follows at once.
@@ -41,9 +42,11 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "PNM": PpmImagePlugin.PpmImageFile,
 }
 _ORIENTATION = 0x0112
+_EXIF_KEYS = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 # A film scanned or screenshot in colour has chroma of a few grey levels; annotations and photographs exceed
 # this.
 _COLOUR_LEVELS, _COLOUR_SHARE = 24, 0.01
+_BAND_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,13 @@ def decode_raster(content: bytes, kind: str, name: str, frame: int | None) -> Gr
             if kind == "JPEG":
                 _check_jpeg(content, name, *picture.size)
             _choose_frame(picture, name, frame)
-            return _load(picture, name)
+            # Compressed TIFF goes through a library that writes its complaints to standard error by itself.
+            by_libtiff = bool(picture.tile) and picture.tile[0][0] == "libtiff"
+            with captured_stderr(by_libtiff) as complaints:
+                grey = _load(picture, name)
+            if complaints:
+                raise _damaged(name, kind, "its pixels cannot be decoded")
+            return grey
         except ImageError:
             raise
         except Exception as error:
@@ -99,7 +108,9 @@ def _load(picture: ImageFile.ImageFile, name: str) -> Grey:
     picture.load()
     notes: list[str] = []
     upright: Image.Image = picture
-    if picture.format in {"JPEG", "PNG", "WEBP"} and picture.getexif().get(_ORIENTATION, 1) in range(2, 9):
+    # Asking for the tags is slow; nearly all radiographs have none.
+    tagged = any(key in picture.info for key in _EXIF_KEYS) and picture.format != "TIFF"
+    if tagged and picture.getexif().get(_ORIENTATION, 1) in range(2, 9):
         upright, turned = ImageOps.exif_transpose(picture), True
     if turned:
         notes.append("exif-transposed")
@@ -122,14 +133,14 @@ def _to_grey(picture: Image.Image, name: str, notes: list[str]) -> Grey:
         notes.append("cmyk-to-grey")
     if mode == "P":
         notes.append("palette-to-grey")
-    return Grey(values=_luminance(picture.convert("RGB"), notes), scale=255.0, notes=notes)
+    return Grey(values=_luminance(picture, notes), scale=255.0, notes=notes)
 
 
 def _wide(values: NDArray, mode: str, kind: str | None, name: str, notes: list[str]) -> Grey:
     """16-bit and 32-bit integers, and floats. ``convert("L")`` would clip them to white."""
     if mode.startswith("I;16") or (mode == "I" and kind in {"PNG", "PPM"}):
-        return Grey(values=values.astype(np.uint16), scale=65535.0, notes=notes)
-    if not np.isfinite(values).all():
+        return Grey(values=values.astype(np.uint16, copy=False), scale=65535.0, notes=notes)
+    if not np.isfinite(values.sum(dtype=np.float64)):
         raise ImageError(
             f"{name} has pixels without a value",
             code="E_NOT_FINITE",
@@ -138,32 +149,61 @@ def _wide(values: NDArray, mode: str, kind: str | None, name: str, notes: list[s
         )
     low, high = float(values.min()), float(values.max())
     notes.append("range-scaled")
-    span = high - low or 1.0
-    return Grey(values=((values - low) / span).astype(np.float32), scale=1.0, notes=notes)
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled /= np.float32(high - low or 1.0)
+    return Grey(values=scaled, scale=1.0, notes=notes)
 
 
 def _composite(picture: Image.Image, notes: list[str]) -> Grey:
     """Over black: outside a film there is no light, and transparent white must not look like lung."""
-    grey = picture.mode in {"L", "LA", "La"}
-    layers = picture.convert("LA" if grey else "RGBA")
-    alpha = np.asarray(layers.getchannel("A"))
-    values = np.asarray(layers.getchannel("L")) if grey else _luminance(layers.convert("RGB"), notes)
-    if (alpha < 255).any():
+    colour = picture.mode not in {"L", "LA", "La"}
+    if colour:
+        _note_colour(picture, notes)
+    transparent = False
+
+    def blend(band: Image.Image) -> NDArray[np.uint8]:
+        nonlocal transparent
+        layers = band.convert("RGBA" if colour else "LA")
+        alpha = np.asarray(layers.getchannel("A"))
+        values = np.asarray(layers.convert("L") if colour else layers.getchannel("L"))
+        if alpha.min() == 255:
+            return values
+        transparent = True
+        return np.asarray((values.astype(np.uint16) * alpha + 127) // 255, np.uint8)
+
+    values = _by_bands(picture, blend)
+    if transparent:
         notes.append("alpha-composited")
-        product = values.astype(np.uint16) * alpha
-        values = ((product + 127) // 255).astype(np.uint8)
     return Grey(values=values, scale=255.0, notes=notes)
 
 
-def _luminance(rgb: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
+def _luminance(picture: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
     """ITU-R BT.601 luma, exact where the channels are equal."""
-    step = max(1, max(rgb.size) // 256)
-    sample = np.asarray(rgb)[::step, ::step].astype(np.int16)
-    chroma = sample.max(axis=2) - sample.min(axis=2)
+    _note_colour(picture, notes)
+    return _by_bands(picture, lambda band: np.asarray(band.convert("RGB").convert("L")))
+
+
+def _note_colour(picture: Image.Image, notes: list[str]) -> None:
     notes.append("colour-to-grey")
+    size = min(256, picture.width), min(256, picture.height)
+    sample = np.asarray(picture.resize(size, Image.Resampling.NEAREST).convert("RGB")).astype(np.int16)
+    chroma = sample.max(axis=2) - sample.min(axis=2)
     if (chroma > _COLOUR_LEVELS).mean() > _COLOUR_SHARE:
         notes.append("colour-picture")
-    return np.asarray(rgb.convert("L"))
+
+
+def _by_bands(picture: Image.Image, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Convert a large picture a band of rows at a time: whole copies in four channels would add up."""
+    width, height = picture.size
+    step = max(1, _BAND_PIXELS // width)
+    if height <= step:
+        return convert(picture)
+    values = np.empty((height, width), np.uint8)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        values[top:bottom] = convert(picture.crop((0, top, width, bottom)))
+    return values
 
 
 def _choose_frame(picture: ImageFile.ImageFile, name: str, frame: int | None) -> None:

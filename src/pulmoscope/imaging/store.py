@@ -69,6 +69,10 @@ class PictureStore:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process by name: it maps the same file instead of taking a copy."""
+        return _reopen, (self.folder, self.image_ids, self.pixels.shape[1], dict(self.failures))
+
     def rows(self, image_ids: Iterable[str]) -> NDArray[np.int64]:
         """Rows of ``pixels``, in the order asked.
 
@@ -132,18 +136,26 @@ def open_store(
     return _open(folder, index, items, preprocess.size)
 
 
-def _open(folder: Path, index: dict[str, Any], items: Sequence[StoreItem], size: int) -> PictureStore:
-    pixels: NDArray[np.uint8] = np.zeros((0, size, size), np.uint8)
-    if items:
-        pixels = np.memmap(folder / _PIXELS, np.uint8, "r", shape=(len(items), size, size))
-    ids = tuple(item.image_id for item in items)
+def _reopen(folder: Path, image_ids: tuple[str, ...], size: int, failures: dict[str, str]) -> PictureStore:
     return PictureStore(
         folder=folder,
-        image_ids=ids,
-        pixels=pixels,
-        failures={ids[int(row)]: line for row, line in index["failures"].items()},
-        _positions={image_id: row for row, image_id in enumerate(ids)},
+        image_ids=image_ids,
+        pixels=_map(folder, len(image_ids), size),
+        failures=failures,
+        _positions={image_id: row for row, image_id in enumerate(image_ids)},
     )
+
+
+def _map(folder: Path, rows: int, size: int) -> NDArray[np.uint8]:
+    if not rows:
+        return np.zeros((0, size, size), np.uint8)
+    return np.memmap(folder / _PIXELS, np.uint8, "r", shape=(rows, size, size))
+
+
+def _open(folder: Path, index: dict[str, Any], items: Sequence[StoreItem], size: int) -> PictureStore:
+    ids = tuple(item.image_id for item in items)
+    failures = {ids[int(row)]: line for row, line in index["failures"].items()}
+    return _reopen(folder, ids, size, failures)
 
 
 def _build(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,10 @@ from pulmoscope.report.numbers import number, show_count, show_rate, show_share,
 _TINY_PART = 100
 _TINY_CLASS = 10
 _FEW_IN_CLASS = 30
+# Sizes of bacterial, normal and viral in Kermany, Zhang and Goldbaum 2018, largest first.
+_KERMANY = (2780, 1583, 1493)
+_MEANINGS = r"viral pneumonia|not covid|synthetic|phantom"
+_SIZES = frozenset({"validation", "few-test-pictures"})
 
 
 def find_caveats(
@@ -46,16 +51,27 @@ def find_caveats(
         found += [*_test_size(scores, part), *_undefined(scores), *_gap(scores, validation, part)]
     found += [*_calibration(ece), *_dropped(frame, info)]
     computed = {caveat.code for caveat in found}
-    for text in info.get("caveats") or []:
-        given = from_text(str(text))
-        if given.code == "other" or given.code not in computed:
-            found.append(given)
+    # The rows of this run say how large its parts are; the builder's sentence may be of an earlier state.
+    settled = _SIZES if frame is not None else frozenset()
+    given = [from_text(str(text)) for text in info.get("caveats") or []]
+    found += _joined(caveat for caveat in given if caveat.code not in computed | settled)
+    if any(caveat.code == "source-tied" for caveat in found):
+        found = [caveat for caveat in found if caveat.code != "one-collection"]
     order = {"danger": 0, "warning": 1, "note": 2}
-    return sorted(_once(found), key=lambda caveat: order[caveat.level])
+    return sorted(found, key=lambda caveat: order[caveat.level])
 
 
-def _once(found: Iterable[Caveat]) -> list[Caveat]:
-    return list({(caveat.code, caveat.what): caveat for caveat in found}.values())
+def _joined(given: Iterable[Caveat]) -> list[Caveat]:
+    """One caveat a code, what it says joined; what is of no known kind stays by itself."""
+    found: dict[str, Caveat] = {}
+    for caveat in given:
+        key = caveat.what if caveat.code == "other" else caveat.code
+        before = found.get(key)
+        if before is None or before.what == caveat.what:
+            found[key] = caveat
+        else:
+            found[key] = replace(before, what=f"{before.what} {caveat.what}")
+    return list(found.values())
 
 
 def cut_groups(frame: pd.DataFrame) -> int:
@@ -96,40 +112,43 @@ def _leak(frame: pd.DataFrame | None, info: Mapping[str, Any]) -> list[Caveat]:
 
 
 def _meaning(frame: pd.DataFrame | None, info: Mapping[str, Any]) -> list[Caveat]:
-    """The source's own notes that a class is not what its name says, or that the pictures are drawn."""
-    labels = (
-        set()
-        if frame is None or "label" not in frame
-        else set(frame["label"].dropna().astype(str).str.lower())
-    )
-    found = []
+    """A class that is not what its name says, and drawn pictures, by the sources' notes and by known collections."""
+    texts = []
     for name, source in (info.get("sources") or {}).items():
-        if not isinstance(source, Mapping):
-            continue
-        if str(source.get("kind")) == "phantom" and not _said(info, r"synthetic|phantom"):
-            found.append(from_text(f"{name}: synthetic radiographs, drawn by the phantom."))
-        for note in source.get("notes") or []:
-            if (
-                re.search(r"viral pneumonia|not covid", str(note), re.IGNORECASE)
-                and any("covid" in x for x in labels)
-            ) or re.search(r"synthetic|phantom", str(note), re.IGNORECASE):
-                text = str(note)
-            else:
-                continue
-            if text not in (info.get("caveats") or []):
-                found.append(
-                    from_text(text if text.lower().startswith(str(name).lower()) else f"{name}: {text}")
-                )
-    # The builder's own sentence says the same: it stands, ours goes.
-    return [
-        caveat
-        for caveat in found
-        if not _said(info, r"viral" if caveat.code == "label-meaning" else "synthetic")
-    ]
+        told = source if isinstance(source, Mapping) else {}
+        if str(told.get("kind")) == "phantom":
+            texts.append(f"{name}: synthetic radiographs, drawn by the phantom")
+        notes = [
+            str(note) for note in told.get("notes") or [] if re.search(_MEANINGS, str(note), re.IGNORECASE)
+        ]
+        texts += [note if note.lower().startswith(str(name).lower()) else f"{name}: {note}" for note in notes]
+    if frame is not None and {"label", "source"} <= set(frame.columns):
+        texts += _known_collections(frame)
+    found: dict[str, Caveat] = {}
+    for caveat in map(from_text, texts):
+        found.setdefault(caveat.code, caveat)
+    # The builder's own sentence on the same thing stands; ours goes.
+    given = {from_text(str(text)).code for text in info.get("caveats") or []}
+    return [caveat for code, caveat in found.items() if code not in given]
 
 
-def _said(info: Mapping[str, Any], pattern: str) -> bool:
-    return any(re.search(pattern, str(text), re.IGNORECASE) for text in info.get("caveats") or [])
+def _known_collections(frame: pd.DataFrame) -> list[str]:
+    """Kermany's paediatric pictures with a class that is called covid: they were taken before 2019."""
+    texts = []
+    for name, rows in frame.groupby("source"):
+        counts = rows["label"].value_counts()
+        covid = [
+            str(label)
+            for label in counts.index
+            if re.fullmatch(r"covid([-_ ]?19)?", str(label), re.IGNORECASE)
+        ]
+        close = [abs(size - found) <= 0.03 * size for size, found in zip(_KERMANY, counts, strict=False)]
+        if covid and ("kermany" in str(name).lower() or (len(counts) == len(_KERMANY) and all(close))):
+            texts.append(
+                f"{name}: the class “{covid[0]}” is viral pneumonia of children, not COVID-19: the collection is that "
+                "of Kermany et al. 2018 (normal, bacterial, viral) under other class names"
+            )
+    return texts
 
 
 def _validation_size(frame: pd.DataFrame, trained: bool) -> list[Caveat]:
@@ -248,9 +267,9 @@ def _patients(frame: pd.DataFrame) -> list[Caveat]:
             code="no-patient-ids",
             level="warning",
             what=f"{share} a patient id." if unknown == len(frame) else f"{share} patient id.",
-            why="Two pictures of one patient may stand in training and test, which flatters the result; the intervals "
-            "count each such picture as a patient.",
-            remedy="Read the result as an upper bound; prefer a collection that names patients, or test on another one.",
+            why="Two pictures of one patient may stand in training and test, which flatters the result; the "
+            "intervals count each such picture as a patient.",
+            remedy="Read the result as an upper bound; prefer a collection that names patients, or test on another.",
         )
     ]
 
@@ -262,7 +281,8 @@ def _dropped(frame: pd.DataFrame | None, info: Mapping[str, Any]) -> list[Caveat
         return []
     kept = 0 if frame is None else len(frame)
     listed = "; ".join(
-        f"{reason}: {count:,}" for reason, count in sorted(reasons.items(), key=lambda x: -x[1])[:4]
+        f"{_meaning_of(reason)}: {count:,}"
+        for reason, count in sorted(reasons.items(), key=lambda x: -x[1])[:4]
     )
     return [
         Caveat(
@@ -274,3 +294,9 @@ def _dropped(frame: pd.DataFrame | None, info: Mapping[str, Any]) -> list[Caveat
             remedy="See dropped.csv for each row with its reason.",
         )
     ]
+
+
+def _meaning_of(reason: str) -> str:
+    """A reason without its code."""
+    code, colon, meaning = reason.partition(": ")
+    return meaning if colon and code.startswith("E_") else reason

@@ -43,8 +43,8 @@ def _source(frame: pd.DataFrame) -> list[Caveat]:
             code="source-tied",
             level="warning",
             what=f"Class and source go together: {listed}.",
-            why="The network can tell the collections apart (markers, borders, exposure, file history) and never look at "
-            "the lungs.",
+            why="The network can tell the collections apart (markers, borders, exposure, file history) and never "
+            "look at the lungs.",
             remedy="Test on a collection that holds all classes, and look where the model looks (pulmoscope explain).",
         )
     ]
@@ -99,8 +99,8 @@ def _view(frame: pd.DataFrame) -> list[Caveat]:
                 if len(known) < len(frame)
                 else "."
             ),
-            why="AP pictures are taken of the sicker, in bed: heart, scapulae and markers give the view away, and the view "
-            "the class.",
+            why="AP pictures are taken of the sicker, in bed: heart, scapulae and markers give the view away, and "
+            "the view the class.",
             remedy="Train and test within one view (--where 'view=AP') and compare.",
         )
     ]
@@ -119,7 +119,8 @@ def _age(frame: pd.DataFrame) -> list[Caveat]:
         Caveat(
             code="age-tied",
             level="warning",
-            what=f"Class and age go together: median age {medians[young]:.0f} years in {young}, {medians[old]:.0f} in {old}.",
+            what=f"Class and age go together: median age {medians[young]:.0f} years in {young}, "
+            f"{medians[old]:.0f} in {old}.",
             why="Bone, heart and size of the chest show age; the network may learn it in place of the disease.",
             remedy="Match the ages, or report the results by age band.",
         )

@@ -71,6 +71,28 @@ def split_facts(info: Mapping[str, Any], frame: pd.DataFrame | None) -> Facts:
         groups = frame.dropna(subset=["split"]).groupby("split")["group_id"].nunique()
         order = [name for name in ("train", "val", "test") if name in groups.index]
         facts.append(("Groups", ", ".join(f"{name} {groups[name]:,}" for name in order)))
+    copies = info.get("copies")
+    if isinstance(copies, Mapping):
+        near = (
+            f"{show_count(copies.get('near_pairs'))} pairs of near copies"
+            if copies.get("near_copies_sought")
+            else ""
+        )
+        exact = f"{show_count(copies.get('exact_pairs'))} pairs of equal files"
+        facts.append(
+            (
+                "Copies found",
+                f"{exact}, {near or 'near copies were not sought'}; each pair is kept in one part",
+            )
+        )
+        for pair in copies.get("across_sources") or []:
+            shared = f"{show_count(pair.get('pictures'))} pictures"
+            facts.append(
+                (
+                    "Copies across sources",
+                    f"{shared} of {pair.get('source')} stand in {pair.get('other')} too",
+                )
+            )
     leaking = int(number(split.get("leaking_groups")) or 0)
     if split.get("leaked") or leaking:
         facts.append(

@@ -15,7 +15,6 @@ import numpy as np
 from pulmoscope.evaluation import reliability
 from pulmoscope.files import write_text
 from pulmoscope.report.caveats import find_caveats
-from pulmoscope.report.figures.confusion import row_shares
 from pulmoscope.report.figures.grid import explain_choice, select_cells
 from pulmoscope.report.figures.save import draw_figures, kept_epoch
 from pulmoscope.report.inputs import ReportInputs, read_inputs
@@ -221,7 +220,7 @@ def _texts(inputs: ReportInputs, ece: float | None) -> dict[str, tuple[str, str]
     )
     return {
         "class_distribution": (
-            "Number of pictures by part of the split and class."
+            "Number of pictures by part of the split and class, the bars in the order of the legend."
             + (" The hatch shows the source." if _several_sources(inputs) else ""),
             "Bars of the number of pictures; the same counts stand in the tables of this section.",
         ),
@@ -241,7 +240,8 @@ def _texts(inputs: ReportInputs, ece: float | None) -> dict[str, tuple[str, str]
         ),
         "reliability": (
             "Top: the share of right answers among pictures given about the same probability; on the diagonal the "
-            f"probabilities mean what they say. Expected calibration error (ECE) {shown}. Bottom: pictures in each bin.",
+            f"probabilities mean what they say. Expected calibration error (ECE) {shown}. "
+            "Bottom: pictures in each bin.",
             f"Reliability diagram, expected calibration error {shown}.",
         ),
         "predictions_grid": (
@@ -262,12 +262,12 @@ def _confusions(scores: Mapping[str, Any]) -> str:
     if not confusion:
         return ""
     counts = np.asarray(confusion["counts"], dtype=np.int64)
-    labels, shares = confusion["labels"], row_shares(counts)
+    labels, sums = confusion["labels"], counts.sum(axis=1)
     off = counts.copy()
     np.fill_diagonal(off, 0)
     places = [np.unravel_index(place, off.shape) for place in np.argsort(-off, axis=None, kind="stable")[:2]]
     said = [
-        f"{off[i, j]:,} of {counts[i].sum():,} {labels[i]} taken for {labels[j]} ({show_share(shares[i, j], 1)})"
+        f"{off[i, j]:,} of {sums[i]:,} {labels[i]} taken for {labels[j]} ({show_share(int(off[i, j]), int(sums[i]))})"
         for i, j in places
         if off[i, j]
     ]

@@ -135,7 +135,8 @@ def data_tables(frame: pd.DataFrame, classes: Sequence[str]) -> list[Table]:
         age = frame["age"].dropna()
         if len(age):
             q1, q2, q3 = age.quantile([0.25, 0.5, 0.75])
-            text = f"median {q2:.0f} years, middle half {q1:.0f} to {q3:.0f}, known for {show_share(len(age), len(frame))}"
+            known_for = show_share(len(age), len(frame))
+            text = f"median {q2:.0f} years, middle half {q1:.0f} to {q3:.0f}, known for {known_for}"
         else:
             text = "not known"
         rows.append(["Age", text])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import asdict
@@ -113,7 +114,7 @@ class Finetune(lightning.LightningModule):
         loss: torch.Tensor = self.loss(logits.float(), batch.labels)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss became {float(loss)} in epoch {batch.epoch}, batch {batch.index + 1}",
+                f"the loss became {float(loss.detach())} in epoch {batch.epoch}, batch {batch.index + 1}",
                 code="E_LOSS_NOT_FINITE",
                 remedy="lower train.finetune.learning_rate or set train.finetune.gradient_clip; "
                 "the last good checkpoint is kept",
@@ -195,16 +196,20 @@ def _step_seed(seed: int, batch: Batch, rank: int) -> int:
 
 def _averaged(network: Classifier, decay: float) -> AveragedModel:
     """Exponential moving average of weights and buffers, whose decay rises as (1 + t) / (10 + t) at the start."""
+    averaged = AveragedModel(network, multi_avg_fn=functools.partial(_move_average, decay), use_buffers=True)
+    # They are moved, not learned: without this, training with several processes waits for their gradients.
+    averaged.requires_grad_(False)
+    return averaged
 
-    @torch.no_grad()
-    def average(averages: Any, currents: Any, count: Any) -> None:
-        t = float(count)
-        weight = 1 - min(decay, (1 + t) / (10 + t))
-        floating = [(a, c) for a, c in zip(averages, currents, strict=True) if a.is_floating_point()]
-        for whole, current in zip(averages, currents, strict=True):
-            if not whole.is_floating_point():
-                whole.copy_(current)
-        if floating:
-            torch._foreach_lerp_([a for a, _ in floating], [c for _, c in floating], weight)
 
-    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+@torch.no_grad()
+def _move_average(decay: float, averages: Any, currents: Any, count: Any) -> None:
+    t = float(count)
+    weight = 1 - min(decay, (1 + t) / (10 + t))
+    pairs = list(zip(averages, currents, strict=True))
+    floating = [(average, current) for average, current in pairs if average.is_floating_point()]
+    for average, current in pairs:
+        if not average.is_floating_point():
+            average.copy_(current)
+    if floating:
+        torch._foreach_lerp_([a for a, _ in floating], [c for _, c in floating], weight)

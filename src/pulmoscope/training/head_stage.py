@@ -72,7 +72,7 @@ def train_head(
                 loss = loss_of(logits, targets[index])
                 if not torch.isfinite(loss):
                     raise TrainingError(
-                        f"the head's loss became {float(loss)} in epoch {epoch}",
+                        f"the head's loss became {float(loss.detach())} in epoch {epoch}",
                         code="E_LOSS_NOT_FINITE",
                         remedy="lower train.head.learning_rate",
                     )

@@ -14,7 +14,7 @@ from pulmoscope.errors import CohortError, LabelError, SplitLeakError
 from pulmoscope.evaluation import Evaluation, evaluate
 from pulmoscope.files import make_folder, write_json
 from pulmoscope.inference import Predictor
-from pulmoscope.report import save_figures, write_report
+from pulmoscope.report import write_report
 from pulmoscope.workflow.parts import decode_all
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.train import predictions_table
@@ -89,7 +89,6 @@ def evaluate_external(
     predictions.write(folder / "predictions.parquet")
     evaluation = evaluate(predictions, split="test", replicates=run.recipe.evaluate.replicates)
     write_json(folder / "metrics.json", {"test": evaluation.as_dict()})
-    save_figures(folder)
     write_report(folder)
     log.info("judged on %d radiographs that the model was not trained on", len(frame))
     return evaluation, folder

@@ -31,7 +31,7 @@ class Parts:
         return Examples(
             store=self.store,
             rows=self.store.rows(part["image_id"].tolist()),
-            labels=part["label"].map(code).to_numpy(np.int64),
+            labels=np.array(part["label"].map(code), np.int64),
         )
 
 

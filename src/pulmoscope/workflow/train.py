@@ -20,7 +20,7 @@ from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.files import exclusive, write_json, write_text
 from pulmoscope.inference import Predictor
 from pulmoscope.models import Bundle
-from pulmoscope.report import save_figures, write_report
+from pulmoscope.report import write_report
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
 from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
@@ -111,7 +111,6 @@ def finish(folder: Path, metrics: dict[str, Any], chosen: dict[str, Any] | None,
     environment |= {"finished": now(), "seconds": round(seconds, 1), "chosen": chosen}
     write_json(folder / "environment.json", environment)
     write_json(folder / "metrics.json", metrics)
-    save_figures(folder)
     write_report(folder)
 
 
@@ -121,7 +120,6 @@ def publish_if_finished(folder: Path) -> bool:
         return False
     log.info("%s is finished already", folder)
     if not (folder / "report.html").is_file():
-        save_figures(folder)
         write_report(folder)
     return True
 

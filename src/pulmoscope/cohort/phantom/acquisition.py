@@ -94,24 +94,14 @@ def expose(
     return np.asarray(level, np.float32)
 
 
-TEXTS = (
-    "PORTABLE",
-    "ERECT",
-    "SUPINE",
-    "AP",
-    "PA",
-    "SEMI-ERECT",
-    "BEDSIDE",
-    "RM 2",
-    "MG",
-    "HB",
-    "85/3.2",
-    "W 2108",
-)
+TEXTS = {
+    "AP": ("AP", "PORTABLE", "SUPINE", "SEMI-ERECT", "BEDSIDE", "RM 2", "MG", "HB"),
+    "PA": ("PA", "ERECT", "STANDING", "85/3.2", "W 2108", "RM 2", "MG", "HB"),
+}
 
 
-def burn_marks(pixels: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Burn in a side marker, corner text and the collimator's border, none of which knows the class."""
+def burn_marks(pixels: NDArray[np.uint8], generator: np.random.Generator, *, view: str) -> NDArray[np.uint8]:
+    """Burn in a side marker, corner text and the collimator's border, which know the view but not the class."""
     out = pixels.copy()
     size = len(out)
     _collimate(out, generator)
@@ -125,7 +115,7 @@ def burn_marks(pixels: NDArray[np.uint8], generator: np.random.Generator) -> NDA
     if shown:
         _text(out, "R" if right else "L", (x * size, y * size), scale * unit, grey, thick=1.6 * unit)
     second = generator.random() < 0.45
-    words = TEXTS[int(generator.integers(len(TEXTS)))]
+    words = TEXTS[view][int(generator.integers(len(TEXTS[view])))]
     corner = (float(generator.uniform(0.02, 0.75)), float(generator.choice([0.04, 0.94])))
     height = float(generator.uniform(0.2, 0.3))
     if second:

@@ -104,14 +104,14 @@ def draw_radiograph(
     healthy = TISSUE * tissue - lung_gain * np.maximum(aerated - vessels, 0)
     inside = np.minimum(1, thorax.tissue)  # no bone where there is no body to hold it
     healthy = np.maximum(healthy, 0) + np.float32(BONE - TISSUE) * bones * inside
-    drawn = float(sick.beta(1.8, 1.3)) * 0.92 + 0.08
+    drawn = float(sick.beta(1.5, 1.2)) * 0.92 + 0.08
     grade = 0.0 if label == "normal" else (drawn if severity is None else severity)
     lesion = draw_lesion(sick, label=label, severity=grade, frame=frame, thorax=thorax)
     depth = healthy + lung_gain * lesion.path if lesions else healthy
 
     lungs = thorax.fields[0] | thorax.fields[1]
     level = expose(depth, healthy, lungs, draw_exposure(light, view=chosen), frame, light)
-    pixels = burn_marks(np.round(255 * level).astype(np.uint8), marks)
+    pixels = burn_marks(np.round(255 * level).astype(np.uint8), marks, view=chosen)
     if marker:
         pixels = burn_shortcut(pixels)
     return PhantomFilm(

@@ -7,7 +7,7 @@ nominal film, z towards the patient's front.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import cv2
 import numpy as np
@@ -144,6 +144,20 @@ def smooth_step(field: Map, low: float, high: float) -> Map:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+@lru_cache(maxsize=16)
+def _rings(n: int, around: int) -> tuple[Map, Map, Map, Map]:
+    """Where the points of a tube lie on each cross-section: cosine, sine, shift along the path, inner radius.
+
+    Rings are turned against each other and spread along the path: even rings would beat against the pixels.
+    """
+    order = np.arange(n * around, dtype=np.float64).reshape(n, around)
+    angle = order * (2 * np.pi / around) + order // around * 2.399963
+    slide = (order * 0.618034) % 1 - 0.5
+    shrink = 0.45 + 0.45 * ((order * 0.754878) % 1)
+    cos, sin, along, inner = (a.astype(np.float32) for a in (np.cos(angle), np.sin(angle), slide, shrink))
+    return cos, sin, along, inner
+
+
 def tube(
     centres: Points, radius: NDArray[np.float32], *, wall: float, interior: float, around: int
 ) -> tuple[Points, NDArray[np.float32]]:
@@ -167,16 +181,11 @@ def tube(
     # `up` lies in the film's plane, across the path; `deep` completes the frame.
     up = np.stack([-unit[:, 1], unit[:, 0], np.zeros(n, np.float32)], 1)
     flat = np.linalg.norm(up, axis=1, keepdims=True)
-    up = np.where(flat > 0.05, up / np.maximum(flat, np.float32(0.05)), np.float32([[0, 1, 0]]))
+    up = np.where(flat > 0.05, up / np.maximum(flat, np.float32(0.05)), np.asarray([[0, 1, 0]], np.float32))
     tall, thick = radius[:, :1], radius[:, 1:]
     high, deep = tall * up, thick * np.cross(unit, up)
-    order = np.arange(n * around, dtype=np.float64).reshape(n, around)
-    # Turn the rings against each other and spread them along the path: even rings would beat against the pixels.
-    angle = (order * (2 * np.pi / around) + order // around * 2.399963).astype(np.float32)
-    slide = ((order * 0.618034) % 1 - 0.5).astype(np.float32)
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos, sin, slide, shrink = _rings(n, around)
     points = np.empty((2, n, around, 3), np.float32)
-    shrink = np.float32(0.45) + np.float32(0.45) * ((order * 0.754878) % 1).astype(np.float32)
     for axis in range(3):
         along = centres[:, axis, None] + slide * tangent[:, axis, None]
         ring = cos * high[:, axis, None] + sin * deep[:, axis, None]

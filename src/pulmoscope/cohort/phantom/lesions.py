@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,7 +68,7 @@ def _ground_glass(
     generator: np.random.Generator, severity: float, frame: Frame, thorax: Thorax
 ) -> tuple[Map, Map]:
     x, y = _warped(generator, frame, 0.75)
-    count = 4 + int(round(6 * severity * float(generator.uniform(0.7, 1.2))))
+    count = 4 + round(6 * severity * float(generator.uniform(0.7, 1.2)))
     lean = float(np.clip(generator.normal(0.5, 0.14), 0.2, 0.8))  # share of the patient's left lung
     share = np.zeros_like(x)
     for patch in range(count):
@@ -85,7 +84,7 @@ def _ground_glass(
     haze = 1 + 0.25 * fractal_noise(generator, frame.size, coarsest=12, octaves=3)
     mesh = fractal_noise(generator, frame.size, coarsest=40, octaves=2, persistence=0.9)
     reticular = np.exp(-((mesh / 0.45) ** 2)) - 0.45
-    density = 0.18 + 0.40 * severity
+    density = 0.14 + 0.44 * severity
     texture = np.clip(haze + 0.45 * reticular, 0.1, 2.2)
     return np.asarray(share * density * texture, np.float32), np.minimum(thorax.lung, 12.0)
 
@@ -141,9 +140,9 @@ def _consolidation(
     elif zone == "middle" and generator.random() < 0.6:
         share = share * (0.15 + 0.85 * smooth_step(y - fissure, -0.45, 0.35))
     lumps = 1 + 0.16 * fractal_noise(generator, frame.size, coarsest=12, octaves=3)
-    density = 0.42 + 0.53 * severity
+    density = 0.32 + 0.63 * severity
     bronchi = _bronchogram(generator, frame, thorax.hila[int(left)], side)
-    share = share * np.clip(lumps, 0.4, 1.6) * (1 - 0.22 * bronchi)
+    share = share * np.clip(lumps, 0.4, 1.6) * (1 - 0.15 * bronchi)
     return np.asarray(density * share, np.float32), np.minimum(thorax.sides[int(left)], 11.0)
 
 
@@ -157,5 +156,4 @@ def _bronchogram(generator: np.random.Generator, frame: Frame, root: tuple[float
         step = np.linalg.norm(ends - starts, axis=1) / 14
         mass = np.repeat(2 * radii * step, 14).astype(np.float32)
         lines += frame.splat(points.astype(np.float32), mass)
-    lines = cv2.GaussianBlur(lines, (0, 0), max(0.4, 0.12 * frame.scale))
-    return np.asarray(np.clip(lines, 0, 1), np.float32)
+    return np.asarray(np.clip(frame.blur(lines, 0.12), 0, 1), np.float32)

@@ -137,7 +137,7 @@ def _shoulder(
     )
     head = (18.2 * w * s + 0.4 * arms, 7.6 - lift, -2.5)
     arm = _curve(
-        [head, (18.9 * w * s + 0.6, 14.5 - lift, -2.5), (20.6 * w * s + 0.8 - 0.8 * arms, 32.0, -2.5)], steps
+        [head, (18.9 * w * s + 0.6, 14.5 - lift, -2.5), (22.2 * w * s + 0.8 - 1.4 * arms, 48.0, -2.5)], steps
     )
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(arm, axis=0), axis=1))])
     ball = np.sqrt(np.maximum(0.05, 2.3**2 - (along - 2.3) ** 2))
@@ -152,7 +152,7 @@ def _shoulder(
     ]
     parts = []
     for path, tall, thick, wall, interior in shapes:
-        mirrored = path * np.float32([side, 1, 1])
+        mirrored = path * np.asarray([side, 1, 1], np.float32)
         radius = (np.stack([tall, thick], 1) * s).astype(np.float32)
         dense = 3 * around if path is arm else around  # the head of the humerus is wide
         parts.append(tube(mirrored, radius, wall=wall, interior=interior, around=dense))
@@ -164,7 +164,7 @@ def _blades(frame: Frame, patient: Patient, arms: float) -> Map:
     w = patient.width
     lift, out = 1.3 * arms, 1.6 * arms
     total = np.zeros((frame.size, frame.size), np.float32)
-    outline = np.float32(
+    outline = np.asarray(
         [
             (9.0 * w + out, 9.0 - lift),
             (8.7 * w + 1.2 * out, 13.0 - lift),
@@ -173,7 +173,8 @@ def _blades(frame: Frame, patient: Patient, arms: float) -> Map:
             (15.6 * w + out / 2, 10.2 - lift),
             (14.0 * w + out / 2, 8.2 - lift),
             (11.5 * w + out, 8.4 - lift),
-        ]
+        ],
+        np.float32,
     )
     c, s = np.cos(frame.tilt), np.sin(frame.tilt)
     z = -8.0

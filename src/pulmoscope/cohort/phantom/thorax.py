@@ -6,6 +6,7 @@ Each organ is a solid known by its cross-sections, so the length of a ray inside
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def cage_half_depth(patient: Patient, y: NDArray[np.float32]) -> NDArray[np.floa
     return np.asarray(8.4 * patient.stature * (1 - (1 - t) ** 2.4) ** 0.6, np.float32)
 
 
-def _chord(u: Map, power: float) -> Map:
+def _chord(u: NDArray[np.floating[Any]], power: float) -> Map:
     """Chord of a unit superellipse at ``u``: 1 in the middle, 0 from the edge on."""
     if power == 2:
         return np.asarray(np.sqrt(np.maximum(0, 1 - u * u)), np.float32)
@@ -72,9 +73,9 @@ def _ball(x: Map, y: Map, centre: tuple[float, float], radii: tuple[float, float
     return np.asarray(np.sqrt(np.maximum(0, 1 - q)), np.float32)
 
 
-def _union(*paths: Map, power: int = 4) -> Map:
+def _union(*paths: NDArray[np.floating[Any]], power: int = 4) -> Map:
     """Smooth union of solids that share their middle plane: between the longest chord and the sum."""
-    total = np.zeros_like(paths[0])
+    total = np.zeros(paths[0].shape, np.float32)
     for path in paths:
         square = path * path
         total += square * square if power == 4 else (square * path if power == 3 else path**power)

@@ -51,18 +51,19 @@ class AnyTableSource:
         if "mask_path" in table:
             frame["mask_path"], lost = _masks(table["mask_path"], base)
             notes += [f"{lost} rows name a mask that is not there"] if lost else []
-        faults = {
-            "E_NO_LABEL": (relative == "") | frame["label"].isna(),
-            "E_PATH_ESCAPE": relative.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True),
-            "E_DUPLICATE_ROW": frame["image_id"].duplicated(),
-        }
         parts, left = [], pd.Series(True, index=frame.index)
-        conflicts = _conflicts(frame) & ~faults["E_NO_LABEL"]
-        for code, fault in {"E_LABEL_CONFLICT": conflicts, **faults}.items():
-            hit = frame[left & fault]
-            detail = "line " + (hit.index + 2).astype("str") + f" of {file.name}"
-            parts.append(dropped_rows(name, hit["image_id"], hit["path"], code, list(detail)))
-            left &= ~fault
+        for code, fault in (
+            ("E_NO_LABEL", (relative == "") | frame["label"].isna()),
+            ("E_PATH_ESCAPE", relative.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True)),
+            ("E_LABEL_CONFLICT", frame.groupby("image_id")["label"].transform("nunique") > 1),
+            ("E_DUPLICATE_ROW", None),
+        ):
+            # Of two rows for one picture the first that can be used stays.
+            hit = left & (frame["image_id"].where(left).duplicated() if fault is None else fault)
+            rows = frame[hit]
+            detail = "row " + (rows.index + 1).astype("str") + f" of {file.name}"
+            parts.append(dropped_rows(name, rows["image_id"], rows["path"], code, list(detail)))
+            left &= ~hit
         if not left.any():
             raise CohortError(
                 f"source {name!r}: none of the {len(frame)} rows of {file} can be used",
@@ -146,8 +147,3 @@ def _masks(texts: pd.Series, base: Path) -> tuple[pd.Series, int]:
     there = path.map(os.path.isfile, na_action="ignore")
     kept = path.where(there.fillna(False).astype(bool)).astype("str")
     return kept, int((given.notna() & kept.isna()).sum())
-
-
-def _conflicts(frame: pd.DataFrame) -> pd.Series:
-    """Mark rows of pictures that the table names under two labels."""
-    return frame.groupby("image_id")["label"].transform("nunique") > 1

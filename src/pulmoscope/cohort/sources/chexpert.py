@@ -103,7 +103,7 @@ def _findings(table: pd.DataFrame, uncertain: str) -> tuple[pd.Series, int]:
     """Return the joined positive findings (null where none) and how many rows hold an uncertain one."""
     values = table[list(FINDINGS)].apply(pd.to_numeric, errors="coerce")
     unsure = (values == -1).to_numpy()
-    positive = (values == 1).to_numpy()
+    positive = (values == 1).to_numpy(copy=True)
     if uncertain == "positive":
         positive |= unsure
     diseases = [i for i, finding in enumerate(FINDINGS) if finding not in {_NO_FINDING, _DEVICES}]

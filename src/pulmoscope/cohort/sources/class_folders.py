@@ -182,17 +182,18 @@ def _inner_masks(found: Scan, frame: pd.DataFrame, masks: pd.DataFrame, layout: 
     if masks.empty:
         return []
     owner = masks["folder"].map(layout.masks).astype("str")
-    path = (str(found.root) + "/" + masks["relative"]).to_numpy()
+    path = (str(found.root) + "/" + masks["relative"]).to_numpy(dtype=object)
     stem = stems(masks["relative"])
     beside = pd.Series(path, index=owner + "/" + stem, dtype="str")
     folder = frame["folder"].str.replace(_IMAGES, "", regex=True)
     key = stems(frame["path"])
     frame["mask_path"] = (folder + "/" + key).map(beside[~beside.index.duplicated()]).astype("str")
-    top = (owner == "").to_numpy()
-    below_root = pd.Series(path[top], index=stem[top], dtype="str")
-    unique = key.where(~key.duplicated(keep=False))
-    by_stem = unique.map(below_root[~below_root.index.duplicated()])
-    frame["mask_path"] = frame["mask_path"].fillna(by_stem).astype("str")
+    top = (owner == "").to_numpy(dtype=bool)
+    if top.any():
+        below_root = pd.Series(path[top], index=stem[top], dtype="str")
+        unique = key.where(~key.duplicated(keep=False))
+        by_stem = unique.map(below_root[~below_root.index.duplicated()]).astype("str")
+        frame["mask_path"] = frame["mask_path"].fillna(by_stem)
     return [f"{int(frame['mask_path'].notna().sum())} of {len(frame)} pictures have a mask"]
 
 

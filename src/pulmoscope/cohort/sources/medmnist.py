@@ -50,11 +50,19 @@ class MedMnistSource:
         names = LABELS.get(kind or "")
         frames = []
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 for split in SPLITS:
                     if f"{split}_images" in archive.files:
                         frames.append(_part(name, file, archive, split, names))
-        except (MemoryError, zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, AttributeError) as error:
+        except (
+            MemoryError,
+            zipfile.BadZipFile,
+            ValueError,
+            KeyError,
+            EOFError,
+            OSError,
+            AttributeError,
+        ) as error:
             raise CohortError(
                 f"{file} is not a MedMNIST archive: {error}",
                 expected="train_images, train_labels, val_images, val_labels, test_images, test_labels",

@@ -18,7 +18,8 @@ def row_shares(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Each count over its row's sum, (C, C) in [0, 1]; NaN in the row of a class without pictures."""
     table = np.asarray(counts, dtype=float)
     sums = table.sum(axis=1, keepdims=True)
-    return np.divide(table, sums, out=np.full_like(table, np.nan), where=sums > 0)
+    shares: npt.NDArray[np.float64] = np.divide(table, sums, out=np.full_like(table, np.nan), where=sums > 0)
+    return shares
 
 
 def draw_confusion(counts: npt.ArrayLike, classes: Sequence[str]) -> Figure:
@@ -37,7 +38,7 @@ def draw_confusion(counts: npt.ArrayLike, classes: Sequence[str]) -> Figure:
     figure = new_figure(side + 0.6, side - 0.2)
     axes = figure.add_subplot()
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0.0, vmax=1.0)
-    big = TITLE_SIZE + 2 if size <= 6 else max(7.0, 60 / size)
+    big = TITLE_SIZE + 2 if size <= 6 else min(13.0, max(7.0, 110 / size))
     small = max(6.0, big * 0.72)
     for row in range(size):
         for column in range(size):

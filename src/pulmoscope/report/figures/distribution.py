@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pulmoscope.report.style import FAINT, INK, SMALL_SIZE, TEXT_SIZE, colour, dress, hatch, new_figure, plain
+from pulmoscope.report.style import FAINT, INK, SMALL_SIZE, colour, dress, hatch, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,18 +94,14 @@ def draw_class_distribution(frame: pd.DataFrame, classes: Sequence[str] | None =
     handles = [
         Patch(facecolor=colour(i), edgecolor="white", label=plain(name)) for i, name in enumerate(names)
     ]
-    first = axes.legend(
-        handles=handles, title="class", loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False,
-        fontsize=SMALL_SIZE, title_fontsize=TEXT_SIZE, alignment="left",
-    )  # fmt: skip
     if len(ranked) > 1:
-        axes.add_artist(first)
-        handles = [
+        handles += [Patch(alpha=0.0, label=" "), Patch(alpha=0.0, label="source")]
+        handles += [
             Patch(facecolor="#8A9099", edgecolor="white", hatch=hatch(i), label=plain(name, 24))
             for i, name in enumerate(ranked)
         ]
-        axes.legend(
-            handles=handles, title="source", loc="lower left", bbox_to_anchor=(1.01, 0.0), frameon=False,
-            fontsize=SMALL_SIZE, title_fontsize=TEXT_SIZE, alignment="left", handleheight=1.4,
-        )  # fmt: skip
+    figure.legend(
+        handles=handles, title="class", loc="outside right upper", frameon=False, fontsize=SMALL_SIZE,
+        title_fontsize=SMALL_SIZE, alignment="left", handleheight=1.2,
+    )  # fmt: skip
     return figure

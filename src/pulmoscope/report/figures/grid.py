@@ -141,8 +141,11 @@ def _draw_cell(axes: Axes, cell: GridCell, number: int) -> None:
         bbox={"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5},
     )  # fmt: skip
     true, guess = plain(cell.label, 20), plain(cell.predicted, 20)
-    axes.set_title(f"{true}\n→ {guess} ({cell.probability:.2f})", fontsize=TEXT_SIZE - 1, color=WRONG if cell.wrong else INK, pad=5,
-                   fontweight="bold" if cell.wrong else "normal")  # fmt: skip
+    title = f"{true}\n→ {guess} ({cell.probability:.2f})"
+    weight = "bold" if cell.wrong else "normal"
+    axes.set_title(
+        title, fontsize=TEXT_SIZE - 1, color=WRONG if cell.wrong else INK, pad=5, fontweight=weight
+    )
 
 
 def _square(pixels: npt.NDArray[np.float32], side: int = 224) -> npt.NDArray[np.float32]:

@@ -59,12 +59,17 @@ def draw_roc(
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     axes.set_aspect("equal")
-    few = len(classes) <= 6
-    axes.legend(
-        title="AUROC (95% interval), one against the rest", loc="lower right" if few else "upper left",
-        bbox_to_anchor=None if few else (1.02, 1.0), fontsize=SMALL_SIZE, title_fontsize=SMALL_SIZE,
-        framealpha=0.92, edgecolor="#DDE1E6", alignment="left",
-    )  # fmt: skip
-    if not few:
-        figure.set_size_inches(10.0, 6.4)
+    look: dict[str, Any] = {
+        "title": "AUROC (95% interval), one against the rest",
+        "fontsize": SMALL_SIZE,
+        "title_fontsize": SMALL_SIZE,
+        "framealpha": 0.92,
+        "edgecolor": "#DDE1E6",
+        "alignment": "left",
+    }
+    if len(classes) <= 6:
+        axes.legend(loc="lower right", **look)
+    else:
+        figure.set_size_inches(10.4, 6.4)
+        figure.legend(loc="outside right upper", **look)
     return figure

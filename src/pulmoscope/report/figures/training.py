@@ -81,7 +81,8 @@ def draw_training_curves(history: pd.DataFrame, chosen: tuple[str, int] | None =
                 _STAGES.get(stage, stage), (starts[stage] + 0.5 + length / 2, 1.0), xycoords=("data", "axes fraction"),
                 xytext=(0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=SMALL_SIZE, color=FAINT,
             )  # fmt: skip
-        axes.legend(loc="best", fontsize=SMALL_SIZE, framealpha=0.9, edgecolor="none")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="best", fontsize=SMALL_SIZE, framealpha=0.9, edgecolor="none")
     return figure
 
 

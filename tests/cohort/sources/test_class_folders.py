@@ -1,0 +1,176 @@
+"""The many ways to lay out class folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pictures import write_picture, write_tree
+from pulmoscope.cohort.sources import SourceRows, read_source
+from pulmoscope.errors import CohortError, TableError
+
+
+def read(root: Path, **options: object) -> SourceRows:
+    return read_source("s", root, kind="class_folders", **options)
+
+
+def table(rows: SourceRows, *columns: str) -> dict[str, tuple[object, ...]]:
+    frame = rows.frame.set_index(rows.frame["image_id"].str.removeprefix("s/"))
+    return {
+        str(name): tuple(None if pd.isna(value) else value for value in row)
+        for name, row in zip(frame.index, frame[list(columns)].to_numpy(), strict=True)
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ["normal/1.png", "covid/1.png"],
+            {"normal/1.png": ("normal", "normal", None), "covid/1.png": ("covid", "covid", None)},
+        ),
+        (
+            ["train/normal/1.png", "val/infected/covid/1.png", "test/infected/non-covid/1.png"],
+            {
+                "train/normal/1.png": ("normal", "normal", "train"),
+                "val/infected/covid/1.png": ("covid", "infected/covid", "val"),
+                "test/infected/non-covid/1.png": ("non-covid", "infected/non-covid", "test"),
+            },
+        ),
+        (
+            ["chest/Training/A/1.png", "chest/validation/B/1.png"],
+            {"chest/Training/A/1.png": ("A", "A", "train"), "chest/validation/B/1.png": ("B", "B", "val")},
+        ),
+        (
+            ["A/train/1.png", "B/test/1.png"],
+            {"A/train/1.png": ("A", "A", "train"), "B/test/1.png": ("B", "B", "test")},
+        ),
+        (
+            ["COVID/images/1.png", "Normal/images/1.png", "COVID/masks/1.png"],
+            {
+                "COVID/images/1.png": ("COVID", "COVID", None),
+                "Normal/images/1.png": ("Normal", "Normal", None),
+            },
+        ),
+        (
+            ["data/x/A/1.png", "data/x/B/1.png"],
+            {"data/x/A/1.png": ("A", "A", None), "data/x/B/1.png": ("B", "B", None)},
+        ),
+        (["covid/1.png"], {"covid/1.png": ("covid", "covid", None)}),
+        (
+            ["h1/normal/1.png", "h2/normal/1.png", "h2/covid/1.png"],
+            {
+                "h1/normal/1.png": ("h1/normal", "h1/normal", None),
+                "h2/normal/1.png": ("h2/normal", "h2/normal", None),
+                "h2/covid/1.png": ("h2/covid", "h2/covid", None),
+            },
+        ),
+    ],
+    ids=[
+        "flat",
+        "nested-split",
+        "wrapped",
+        "split-inside",
+        "kaggle",
+        "deep-wrapping",
+        "one-class",
+        "same-leaf",
+    ],
+)
+def test_label_finding_and_split(
+    tmp_path: Path, names: list[str], expected: dict[str, tuple[object, ...]]
+) -> None:
+    assert table(read(write_tree(tmp_path, names)), "label", "finding", "split") == expected
+
+
+def test_masks_stand_beside_their_pictures(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path, ["A/images/1.png", "A/images/2.png", "B/images/1.png", "A/masks/1.png", "B/masks/9.png"]
+    )
+    rows = read(tmp_path)
+    assert table(rows, "mask_path") == {
+        "A/images/1.png": (f"{tmp_path}/A/masks/1.png",),
+        "A/images/2.png": (None,),
+        "B/images/1.png": (None,),
+    }
+    assert rows.dropped[["image_id", "reason"]].to_numpy().tolist() == [
+        ["s/B/masks/9.png", "E_MASK: a mask without its picture"]
+    ]
+
+
+def test_a_class_called_masks_is_a_class(tmp_path: Path) -> None:
+    rows = read(write_tree(tmp_path, ["people/masks/1.png", "people/none/2.png"]))
+    assert set(rows.frame["label"]) == {"masks", "none"}
+
+
+def test_pictures_outside_the_class_folders_and_strangers_are_reported(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["A/1.png", "B/1.png", "stray.png"])
+    (tmp_path / "A" / "note.txt").write_text("x")
+    rows = read(tmp_path)
+    assert rows.dropped[["image_id", "reason"]].to_numpy().tolist() == [
+        ["s/A/note.txt", "E_NOT_PICTURE: not a picture"],
+        ["s/stray.png", "E_NO_LABEL: no label"],
+    ]
+    assert set(rows.frame["label"]) == {"A", "B"}
+
+
+def test_folders_beside_the_split_are_noted(tmp_path: Path) -> None:
+    rows = read(write_tree(tmp_path, ["train/A/1.png", "test/A/2.png", "more/B/3.png"]))
+    assert any("belong to no part: more" in note for note in rows.notes)
+    assert rows.frame.set_index("image_id")["split"].isna()["s/more/B/3.png"]
+
+
+def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["normal/1.png", "pneumonia/1.png"])
+    (tmp_path / "covid").mkdir()
+    with pytest.raises(CohortError, match="'covid' holds no picture") as caught:
+        read(tmp_path)
+    assert caught.value.code == "E_EMPTY_CLASS"
+
+
+def test_an_empty_folder_of_one_part_is_no_empty_class(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["train/A/1.png", "train/B/1.png", "test/A/2.png"])
+    (tmp_path / "test" / "B").mkdir()
+    assert len(read(tmp_path).frame) == 3
+
+
+def test_no_class_folders_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="there are no class folders"):
+        read(write_tree(tmp_path, ["1.png", "2.png"]))
+
+
+def test_known_metadata_tells_patient_view_and_age_by_stem(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", ["covid/one.jpg", "covid/two.jpg", "normal/00000061_012.png"])
+    cohen = tmp_path / "metadata.csv"
+    cohen.write_text(
+        "patientid,sex,age,finding,view,modality,filename\n7,M,65,COVID-19,AP Supine,X-ray,one.png\n"
+    )
+    nih = tmp_path / "Data_Entry.csv"
+    nih.write_text(
+        "Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position\n"
+        "00000061_012.png,No Finding,61,77,F,PA\n"
+    )
+    rows = read(root, metadata=[cohen, nih])
+    assert table(rows, "patient_id", "view", "age", "label") == {
+        "covid/one.jpg": ("cohen:7", "AP", 65.0, "covid"),
+        "covid/two.jpg": (None, None, None, "covid"),
+        "normal/00000061_012.png": ("nih:00000061", "PA", 77.0, "normal"),
+    }
+    assert "1 of 3 pictures have no patient id" in rows.notes
+    write_picture(root / "covid" / "three.jpg", 9)
+    (root / "metadata.csv").write_bytes(cohen.read_bytes())
+    assert table(read(root), "patient_id")["covid/one.jpg"] == ("cohen:7",)
+    with pytest.raises(TableError, match="tells nothing about class folders"):
+        read(root, metadata=tmp_path / "none.csv")
+
+
+def test_a_pattern_names_patients(tmp_path: Path) -> None:
+    root = write_tree(tmp_path, ["sick/person12_virus_1.png", "sick/person12_virus_2.png", "well/IM-1.png"])
+    rows = read(root, patient_pattern=r"person(?P<patient>\d+)_")
+    assert list(table(rows, "patient_id").values()) == [("s:12",), ("s:12",), (None,)]
+    with pytest.raises(CohortError, match="no group"):
+        read(root, patient_pattern="person")
+    with pytest.raises(CohortError, match="no regular expression"):
+        read(root, patient_pattern="(")
