@@ -20,12 +20,18 @@ def write(folder: Path, content: bytes | str, name: str = "t.csv") -> Path:
 def test_every_cell_stays_the_text_it_is(tmp_path: Path) -> None:
     file = write(tmp_path, "path,label,id\n a.png,NA,007\nb.png,None,1e5\nc.png,,nan\n")
     table, notes = read_table(file, needed=("path", "label"))
-    assert table.to_numpy().tolist() == [[" a.png", "NA", "007"], ["b.png", "None", "1e5"], ["c.png", "", "nan"]]
+    assert table.to_numpy().tolist() == [
+        [" a.png", "NA", "007"],
+        ["b.png", "None", "1e5"],
+        ["c.png", "", "nan"],
+    ]
     assert notes == []
 
 
 @pytest.mark.parametrize(
-    ("delimiter", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")], ids=["semicolon", "tab", "bar"]
+    ("delimiter", "word"),
+    [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")],
+    ids=["semicolon", "tab", "bar"],
 )
 def test_other_delimiters_are_found_and_noted(tmp_path: Path, delimiter: str, word: str) -> None:
     file = write(tmp_path, f'path{delimiter}label{delimiter}age\na.png{delimiter}"x, y"{delimiter}"34,5"\n')
@@ -35,7 +41,9 @@ def test_other_delimiters_are_found_and_noted(tmp_path: Path, delimiter: str, wo
 
 
 def test_a_mark_of_utf8_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
-    table, _ = read_table(write(tmp_path, b"\xef\xbb\xbfPath, Label\r\na.png,\xc3\xa4\r\n"), needed=("path", "label"))
+    table, _ = read_table(
+        write(tmp_path, b"\xef\xbb\xbfPath, Label\r\na.png,\xc3\xa4\r\n"), needed=("path", "label")
+    )
     assert table.to_dict("records") == [{"path": "a.png", "label": "ä"}]
 
 
@@ -85,7 +93,9 @@ def test_rows_of_another_length_are_one_error(tmp_path: Path, rows: str) -> None
 
 def test_a_workbook_keeps_text_ids(tmp_path: Path) -> None:
     file = tmp_path / "t.xlsx"
-    pd.DataFrame({"path": ["a.png"], "label": ["NA"], "patient_id": ["007"], "age": [34]}).to_excel(file, index=False)
+    pd.DataFrame({"path": ["a.png"], "label": ["NA"], "patient_id": ["007"], "age": [34]}).to_excel(
+        file, index=False
+    )
     table, _ = read_table(file, needed=("path", "label"))
     assert table.iloc[0].tolist() == ["a.png", "NA", "007", "34"]
 

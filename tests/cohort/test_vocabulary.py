@@ -49,4 +49,9 @@ def test_placeholders_are_no_patient() -> None:
 
 def test_sexes_and_splits() -> None:
     assert plain(vocabulary.sexes(text("F", "male", "Female", "x", ""))) == ["F", "M", "F", None, None]
-    assert plain(vocabulary.splits(text("Training", "valid", "TEST", "fold1"))) == ["train", "val", "test", None]
+    assert plain(vocabulary.splits(text("Training", "valid", "TEST", "fold1"))) == [
+        "train",
+        "val",
+        "test",
+        None,
+    ]

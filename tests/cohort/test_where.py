@@ -72,7 +72,9 @@ def test_a_filter_that_cannot_hold_is_explained(text: str, words: str) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(bound=st.floats(-10, 200), ages=st.lists(st.one_of(st.none(), st.floats(0, 120)), min_size=1, max_size=20))
+@given(
+    bound=st.floats(-10, 200), ages=st.lists(st.one_of(st.none(), st.floats(0, 120)), min_size=1, max_size=20)
+)
 def test_an_order_and_its_opposite_part_the_known_ages(bound: float, ages: list[float | None]) -> None:
     frame = pd.DataFrame({"age": pd.Series(ages, dtype="float64")})
     below = parse_where(f"age<{bound!r}").holds(frame)

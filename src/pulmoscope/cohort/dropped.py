@@ -15,7 +15,7 @@ REASONS = {
     "E_NOT_PICTURE": "not a picture",
     "E_NOT_REGULAR": "not a regular file (pipe, socket or device)",
     "E_SYMLINK": "a link that leaves the folder, is broken, or points to a folder that is read anyway",
-    "E_FILENAME": "the file's name is not UTF-8",
+    "E_FILENAME": "a name that cannot be stored or that no file can have",
     "E_UNREADABLE": "no permission to read it",
     "E_NOT_LISTED": "the source's table does not name this picture",
     "E_DUPLICATE_ROW": "an earlier row names the same picture",

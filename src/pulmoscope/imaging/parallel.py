@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,7 +55,7 @@ def parallel_map(
 
 
 class _Bar:
-    """A progress bar on standard error, or nothing."""
+    """A progress bar on standard error, where somebody looks; else nothing."""
 
     def __init__(self, title: str | None, total: int | None) -> None:
         self._title, self._total = title, total
@@ -62,7 +63,7 @@ class _Bar:
         self.advance: Callable[[], None] = lambda: None
 
     def __enter__(self) -> _Bar:
-        if self._title is not None:
+        if self._title is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -18,7 +18,6 @@ from pulmoscope.workflow.environment import PACKAGES, describe, version
 _DICOM_READERS = {
     "pylibjpeg-openjpeg": "DICOM JPEG 2000",
     "pyjpegls": "DICOM JPEG-LS",
-    "pylibjpeg-rle": "DICOM RLE",
     "python-gdcm": "DICOM JPEG lossless",
 }
 _LEAST_FREE_GIB = 5

@@ -141,6 +141,14 @@ def test_no_class_folders_is_one_error(tmp_path: Path) -> None:
         read(write_tree(tmp_path, ["1.png", "2.png"]))
 
 
+def test_a_tree_of_links_that_leave_it_says_so(tmp_path: Path) -> None:
+    outside = write_tree(tmp_path / "else", ["1.png"])
+    (tmp_path / "tree" / "A").mkdir(parents=True)
+    (tmp_path / "tree" / "A" / "1.png").symlink_to(outside / "1.png")
+    with pytest.raises(CohortError, match="a link that leaves the folder"):
+        read(tmp_path / "tree")
+
+
 def test_known_metadata_tells_patient_view_and_age_by_stem(tmp_path: Path) -> None:
     root = write_tree(tmp_path / "tree", ["covid/one.jpg", "covid/two.jpg", "normal/00000061_012.png"])
     cohen = tmp_path / "metadata.csv"

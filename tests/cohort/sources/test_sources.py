@@ -292,6 +292,31 @@ def test_a_table_keeps_ids_labels_and_dropped_lines(tmp_path: Path) -> None:
     assert any("1 rows name a mask" in note for note in rows.notes)
 
 
+def test_names_that_no_file_can_have_are_dropped(tmp_path: Path) -> None:
+    root = make_table(tmp_path)
+    lines = [
+        "pics/1.png,a",
+        "pics/2.png,b",
+        f"{'x' * 300}.png,a",
+        f"{'d/' * 2000}x.png,a",
+        '"a\x07b.png",a',
+        '"a\nb.png",a',
+    ]
+    (root / "table.csv").write_text("\n".join(["path,label", *lines]))
+    rows = read_source("t", root)
+    assert column(rows, "image_id") == ["t/pics/1.png", "t/pics/2.png"]
+    assert {code: len(names) for code, names in reasons(rows).items()} == {"E_FILENAME": 4}
+
+
+def test_a_source_whose_path_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    root = make_class_folders(tmp_path / "data")
+    odd = os.fsencode(tmp_path) + b"/\xff"
+    os.rename(root, odd)
+    with pytest.raises(CohortError, match="its path is not UTF-8") as caught:
+        read_source("a", os.fsdecode(odd))
+    assert str(caught.value).encode("utf-8")
+
+
 def test_a_picture_under_two_labels_in_one_table_is_dropped_whole(tmp_path: Path) -> None:
     root = make_table(tmp_path)
     (root / "table.csv").write_text("path,label\npics/1.png,a\npics/2.png,b\npics/1.png,b\n")

@@ -55,6 +55,7 @@ class AnyTableSource:
         for code, fault in (
             ("E_NO_LABEL", (relative == "") | frame["label"].isna()),
             ("E_PATH_ESCAPE", relative.str.contains(r"(?:^|/)\.\.(?:/|$)", regex=True)),
+            ("E_FILENAME", _is_no_name(relative)),
             ("E_LABEL_CONFLICT", frame.groupby("image_id")["label"].transform("nunique") > 1),
             ("E_DUPLICATE_ROW", None),
         ):
@@ -131,6 +132,15 @@ def _plain_paths(texts: pd.Series) -> pd.Series:
     path = path.str.replace(r"^[A-Za-z]:(?=/)", "", regex=True)
     return path.str.replace(r"/(?:\./)+|(?<!^)/{2,}", "/", regex=True).str.replace(
         r"^(?:\./)+", "", regex=True
+    )
+
+
+def _is_no_name(relative: pd.Series) -> pd.Series:
+    """Mark what no file can be called: control characters, or a name over 255 or a path over 3,000 bytes."""
+    return (
+        relative.str.contains(r"[\x00-\x1f\x7f]", regex=True)
+        | relative.str.contains(r"[^/]{256}", regex=True)
+        | (relative.str.len() > 3000)
     )
 
 

@@ -73,7 +73,7 @@ class CheXpertSource:
         table = pd.concat(parts, ignore_index=True)
         finding, doubtful = _findings(table, uncertain)
         notes.append(f"uncertain findings count as: {uncertain}; {doubtful} rows hold at least one")
-        frame = _columns(name, table, finding)
+        frame = _columns(name, table, finding).join(table[list(FINDINGS)])
         said_nothing = finding.isna()
         uncertain_only = said_nothing & (table[list(FINDINGS)].astype("str").apply(_is, value=-1).any(axis=1))
         dropped = [

@@ -73,7 +73,12 @@ class ClassFoldersSource:
             raise CohortError(
                 f"source {name!r}: there are no class folders with pictures in {found.root}",
                 expected="CLASS/*.png, train|val|test/CLASS/*.png, CLASS/images/*.png, or a table with path,label",
-                got=f"{len(found.pictures)} pictures, {int(homeless.sum())} of them outside folders",
+                got=f"{len(found.pictures)} pictures, {int(homeless.sum())} of them outside folders"
+                + (
+                    f"; {len(found.skipped)} other entries, such as {_first_skipped(found)}"
+                    if found.skipped
+                    else ""
+                ),
             )
         _refuse_empty_classes(name, found, frame)
         notes = [*layout.notes, *found.twins()]
@@ -108,6 +113,11 @@ def _pictures(name: str, found: Scan, rows: pd.DataFrame, layout: Layout) -> pd.
             "folder": rows["folder"],
         }
     )
+
+
+def _first_skipped(found: Scan) -> str:
+    name, code, detail = found.skipped[0]
+    return f"{name} ({code}: {detail})"
 
 
 def _refuse_empty_classes(name: str, found: Scan, frame: pd.DataFrame) -> None:

@@ -89,6 +89,14 @@ def read_source(
             f"{name!r} cannot name a source", expected="letters, digits, '.', '-' and '_' without spaces"
         )
     place = Path(path)
+    try:
+        os.path.abspath(place).encode("utf-8")
+    except UnicodeEncodeError:
+        raise CohortError(
+            f"source {name!r}: its path is not UTF-8: {os.fsencode(place).decode('utf-8', 'backslashreplace')}",
+            code="E_FILENAME",
+            remedy="rename the folder, or reach it through a link with a plain name",
+        ) from None
     if not place.exists():
         raise CohortError(
             f"source {name!r}: there is nothing at {place}", code="E_MISSING", expected="a file or folder"
