@@ -10,8 +10,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import lightning  # noqa: F401 - as in plain.py, imports are not part of the time
 import numpy as np
+import timm  # noqa: F401
 import torch
+
+
+import pulmoscope.training  # noqa: F401
 
 
 def _examples(folder: str, scratch: Path):

@@ -7,12 +7,13 @@ import errno
 import fcntl
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pulmoscope.errors import RunBusyError, StorageError
+from pulmoscope.errors import PulmoscopeError, RunBusyError, StorageError
 
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full",
@@ -22,6 +23,11 @@ _STORAGE_ERRNOS = {
     errno.EPERM: "no permission to write there",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder stands where a file is needed",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "a link in the path leads back to itself",
+    errno.EFBIG: "the file would be larger than is allowed there",
+    errno.EIO: "the disk reports an error",
 }
 
 
@@ -30,14 +36,22 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write at ``path`` into one :class:`StorageError`."""
     try:
         yield
-    except OSError as error:
-        reason = _STORAGE_ERRNOS.get(error.errno or 0)
+    except Exception as error:
+        reason = _STORAGE_ERRNOS.get(_errno(error))
         if reason is None:
             raise
         raise StorageError(
             f"cannot write {path}: {reason}",
             remedy="free some space or choose another folder; nothing that was there before was changed",
         ) from error
+
+
+def _errno(error: Exception) -> int:
+    if isinstance(error, OSError):
+        return error.errno or 0
+    # Libraries written in Rust (safetensors) raise exceptions of their own with the system's number as text.
+    said = None if isinstance(error, PulmoscopeError) else re.search(r"\(os error (\d+)\)", str(error))
+    return int(said[1]) if said else 0
 
 
 @contextlib.contextmanager
@@ -51,7 +65,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _mkdir(target.parent)
         handle, name = tempfile.mkstemp(
             prefix=f".{target.name[:80]}.", suffix=f".tmp{target.suffix}", dir=target.parent
         )
@@ -59,13 +73,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, target)
             _fsync_folder(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until ``path`` is on the disk; a full one may say so only now."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -92,7 +111,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        _mkdir(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     return folder
@@ -123,6 +142,14 @@ def cache_root() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pulmoscope"
+
+
+def _mkdir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        # Some file systems, such as /proc, answer so where nothing can be made.
+        raise StorageError(f"cannot make the folder {folder}", remedy="choose another folder") from error
 
 
 def _umask() -> int:

@@ -151,7 +151,7 @@ def _read_scheme(path: Path) -> LabelScheme:
         ) from error
     except UnicodeDecodeError as error:
         raise LabelError(f"label scheme {path} is not UTF-8", remedy="save it as UTF-8") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2020-99-99
         raise LabelError(f"label scheme {path} is not valid YAML: {error}", expected=expected) from error
     if not isinstance(content, dict):
         raise LabelError(f"label scheme {path} is not a mapping", expected=expected)

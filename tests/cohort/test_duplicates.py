@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pulmoscope.cohort import duplicates, near
 from pulmoscope.cohort.confirm import THRESHOLD, Confirmer, confirm, similarity
 from pulmoscope.cohort.duplicates import find_groups, group_rows
-from pulmoscope.cohort.looks import look, look_hashes
+from pulmoscope.imaging.looks import look, look_hashes
 from pulmoscope.cohort.near import CROWD, near_candidates, near_pairs
 from pulmoscope.errors import ImageError, TableError
 

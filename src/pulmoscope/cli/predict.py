@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -30,13 +31,24 @@ def predict(
 ) -> None:
     """Predict classes of radiographs. Exit status 3 when some files could not be read."""
     from pulmoscope.errors import RunError
+    from pulmoscope.files import make_folder
     from pulmoscope.inference import Predictor, Unread, find_pictures
 
     if as_json and csv_file is not None:
         raise RunError("--json and --csv exclude each other", code="E_USAGE")
+    if csv_file is not None:
+        # Known before the work rather than after it.
+        make_folder(csv_file.parent)
     bundle = _load(model)
-    predictor = Predictor(bundle)
-    answers = predictor.predict_files(find_pictures(files))
+    pictures = find_pictures(files)
+    first = next(pictures, None)
+    if first is None:
+        raise RunError(
+            f"there is no file in {', '.join(map(str, files))}",
+            code="E_MISSING",
+            expected="pictures, DICOM files, or folders of them",
+        )
+    answers = Predictor(bundle).predict_files(itertools.chain([first], pictures))
     if csv_file is not None:
         unread = _write_csv(csv_file, answers, bundle.classes)
     else:

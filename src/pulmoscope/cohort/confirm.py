@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pulmoscope.cohort.looks import LOOKS, SIDE, Look, look_at
+from pulmoscope.imaging.looks import LOOKS, SIDE, Look, look_at
 from pulmoscope.errors import ImageError
 from pulmoscope.imaging.parallel import parallel_map
 

@@ -96,8 +96,11 @@ def _decode(file: Path, content: bytes, *, stray_bytes: bool) -> str:
 
 def _read_text(file: Path, text: str, needed: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     first = next(line for line in text.splitlines() if line.strip())
-    delimiter = _delimiter(first, needed)
-    header = next(csv.reader([first], delimiter=delimiter))
+    try:
+        delimiter = _delimiter(first, needed)
+        header = next(csv.reader([first], delimiter=delimiter))
+    except csv.Error as error:
+        raise TableError(f"{file} has no header line that can be read: {error}", code="E_COLUMNS") from error
     _refuse_twice(file, header)
     try:
         with warnings.catch_warnings():

@@ -206,9 +206,14 @@ class Cohort(Sequence[Radiograph]):
         table = pa.Table.from_pandas(self.frame, preserve_index=False)
         text = json.dumps(self.info, ensure_ascii=False, allow_nan=False)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _METADATA_KEY: text.encode()})
-        with files.atomic_path(target / "cohort.parquet") as temporary:
-            pq.write_table(table, temporary)
-        files.write_text(target / "dropped.csv", self.dropped.to_csv(index=False))
+        # Both are on the disk before either takes its place: a full disk leaves the old pair as it was.
+        with (
+            files.atomic_path(target / "cohort.parquet") as rows,
+            files.atomic_path(target / "dropped.csv") as dropped,
+        ):
+            pq.write_table(table, rows, write_page_checksum=True)
+            files.sync(rows)
+            dropped.write_bytes(self.dropped.to_csv(index=False).encode("utf-8", "backslashreplace"))
         return target
 
     @staticmethod
@@ -227,18 +232,21 @@ class Cohort(Sequence[Radiograph]):
         if not file.is_file():
             raise CohortError(f"no cohort at {given}", expected="cohort.parquet", remedy=remedy)
         try:
-            table = pq.read_table(file, partitioning=None)
-        except (pa.ArrowException, OSError) as error:
+            table = pq.read_table(file, partitioning=None, page_checksum_verification=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise CohortError(f"{file} is not a readable cohort: {error}", remedy=remedy) from error
         text = (table.schema.metadata or {}).get(_METADATA_KEY, b"{}")
         try:
-            info = json.loads(text)
-        except ValueError as error:
+            info = dict(json.loads(text))
+        except (ValueError, TypeError) as error:
             raise CohortError(f"the description in {file} is damaged: {error}", remedy=remedy) from error
         beside = file.parent / "dropped.csv"
         dropped = None
         if file.name == "cohort.parquet" and beside.is_file():
-            dropped = pd.read_csv(beside, dtype="str", keep_default_na=False)
+            try:
+                dropped = pd.read_csv(beside, dtype="str", keep_default_na=False)
+            except ValueError as error:
+                raise CohortError(f"{beside} is not readable: {error}", remedy=remedy) from error
         return Cohort(table.to_pandas(), info, dropped)
 
     @staticmethod

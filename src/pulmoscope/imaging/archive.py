@@ -83,7 +83,7 @@ def _load(archive: str, array: str, _mtime_ns: int, _size: int) -> NDArray[np.ui
             with members.open(f"{array}.npy") as file:
                 stack: NDArray[np.uint8] = npy.read_array(file, allow_pickle=False)
                 return stack
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, RuntimeError) as error:
         raise ImageError(
             f"{name} cannot be read", code="E_CORRUPT", expected="a NumPy .npz archive of uint8 pictures"
         ) from error

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ _STORE_FIELDS = {"size", "aspect", "interpolation", "intensity"}
 # Raise when the same fields begin to give other pixels.
 _STORE_VERSION = 1
 _CLIP_PERCENTILES = (1.0, 99.0)
+_PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Grey levels of 8-bit pictures come back from [0, 1] as whole numbers up to float32's rounding.
+_LEVEL_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,8 @@ class Preprocess(BaseModel):
     Attributes:
         size: Side of the square, in pixels.
         aspect: ``pad`` letterboxes with black, ``stretch`` distorts, ``crop`` keeps the centre.
-        interpolation: Used as given for enlarging (``area`` enlarges bilinearly); shrinking always averages
-            areas, so that fine structure does not alias, except by the factor of one.
+        interpolation: ``area`` averages when shrinking and enlarges bilinearly (OpenCV); ``bilinear`` and ``bicubic``
+            are antialiased and equal to torchvision's ``Resize`` of a picture (Pillow).
         intensity: ``percentile`` stretches the 1st to 99th percentile; ``equalise`` is global histogram
             equalisation; ``clahe`` is contrast-limited and local (8 x 8 tiles, clip limit 2). Padding is left
             out of all of them.
@@ -183,14 +187,15 @@ class Preprocess(BaseModel):
         return back
 
     def _resize(self, pixels: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Average areas along the axes that shrink, then interpolate along those that grow."""
-        grey: NDArray = np.ascontiguousarray(pixels, dtype=np.float32)
+        grey: NDArray[Any] = np.ascontiguousarray(pixels, dtype=np.float32)
+        if self.interpolation != "area":
+            return _resize_as_pillow(grey, width, height, _PILLOW[self.interpolation])
+        # Average areas along the axes that shrink, then interpolate along those that grow.
         smaller = min(width, grey.shape[1]), min(height, grey.shape[0])
         if smaller != grey.shape[::-1]:
             grey = cv2.resize(grey, smaller, interpolation=cv2.INTER_AREA)
         if smaller != (width, height):
-            method = cv2.INTER_CUBIC if self.interpolation == "bicubic" else cv2.INTER_LINEAR
-            grey = cv2.resize(grey, (width, height), interpolation=method)
+            grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.asarray(grey, np.float32)
 
     def _adjust(self, grey: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -205,6 +210,17 @@ class Preprocess(BaseModel):
         if self.intensity == "clahe":
             return np.asarray(cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(levels), np.uint8)
         return levels
+
+
+def _resize_as_pillow(
+    grey: NDArray[np.float32], width: int, height: int, method: Image.Resampling
+) -> NDArray[np.float32]:
+    """As torchvision's ``Resize`` does to a picture, to the last grey level for pictures of 8 bits."""
+    levels = np.rint(grey * 255)
+    if np.abs(levels - grey * 255).max() < _LEVEL_TOLERANCE:
+        resized = Image.fromarray(levels.astype(np.uint8)).resize((width, height), method)
+        return np.asarray(resized, np.float32) / np.float32(255)
+    return np.asarray(Image.fromarray(grey).resize((width, height), method), np.float32)
 
 
 def _centre_square(width: int, height: int) -> tuple[int, int, int]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
+import sys
 from typing import Literal
 
 import torch
@@ -10,6 +13,28 @@ import torch
 from pulmoscope.errors import RunError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 1 << 30
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Let the process keep the memory of large tensors instead of handing it back after every layer.
+
+    glibc maps and unmaps each block over 32 MiB anew, and the system clears every page of it again: on the CPU that
+    was half of the time of a forward pass and a quarter of a training step (``benchmarks/results``). Returns whether
+    it could be set; elsewhere than on glibc nothing changes.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES))
 
 
 def choose_device(wanted: str = "auto") -> torch.device:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from pulmoscope.errors import TrainingError
 from pulmoscope.files import atomic_path, make_folder, write_json
-from pulmoscope.inference import choose_device
+from pulmoscope.inference import choose_device, keep_memory
 from pulmoscope.models import Classifier, ModelSpec, WeightsOrigin, build_classifier, load_weights
 from pulmoscope.progress import track
 from pulmoscope.training.batches import Batch, Examples, TrainingBatches, ValidationBatches
@@ -71,6 +71,8 @@ def fit(
     Raises:
         TrainingError: The loss is not finite, or memory ran out.
     """
+    if choose_device(recipe.train.device).type == "cpu":
+        keep_memory()
     checkpoints = make_folder(folder / "checkpoints")
     spec = ModelSpec(
         backbone=recipe.model.backbone,

@@ -72,14 +72,12 @@ class Run:
             raise RunError(
                 f"{path} is missing: the training has not ended", remedy="train again with --resume"
             )
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return content
+        return read_json(path)
 
     @property
     def environment(self) -> dict[str, Any]:
         """The content of ``environment.json``."""
-        content: dict[str, Any] = json.loads((self.folder / "environment.json").read_text("utf-8"))
-        return content
+        return read_json(self.folder / "environment.json")
 
     def predict(self, split: str = "test") -> Predictions:
         """Probabilities of one part, ``val`` or ``test``.
@@ -100,3 +98,20 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run.
+
+    Raises:
+        RunError: It is missing or torn.
+    """
+    try:
+        content: dict[str, Any] = dict(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing", remedy="train again into another folder with --out") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{path} is torn: {error}", remedy="copy the run again, or train into another folder with --out"
+        ) from error
+    return content

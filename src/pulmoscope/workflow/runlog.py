@@ -17,6 +17,8 @@ log = logging.getLogger("pulmoscope")
 class _JsonLines(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
+        self._path = path
+        self._lost = 0
         with storage_errors(path):
             self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
 
@@ -26,11 +28,17 @@ class _JsonLines(logging.Handler):
             self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError:
-            self.handleError(record)
+            # The log is not worth ending a training for; on a full disk the next checkpoint says so.
+            self._lost += 1
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError:
+            self._lost = max(1, self._lost)
         super().close()
+        if self._lost:
+            log.warning("%d lines could not be written to %s", self._lost, self._path)
 
 
 @contextmanager

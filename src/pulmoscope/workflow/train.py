@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -24,7 +23,7 @@ from pulmoscope.report import write_report
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
 from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
-from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.runlog import run_log
 
 log = logging.getLogger("pulmoscope")
@@ -182,8 +181,7 @@ def _environment(folder: Path) -> dict[str, Any]:
     path = folder / "environment.json"
     if not path.is_file():
         return describe()
-    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return content
+    return read_json(path)
 
 
 def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted, seed: int) -> Bundle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,14 @@ class MedMnistSource:
         except (
             MemoryError,
             zipfile.BadZipFile,
+            zlib.error,
             ValueError,
-            KeyError,
+            LookupError,
             EOFError,
             OSError,
+            RuntimeError,  # zipfile on an encrypted member or an unknown compression
             AttributeError,
+            TypeError,
         ) as error:
             raise CohortError(
                 f"{file} is not a MedMNIST archive: {error}",
