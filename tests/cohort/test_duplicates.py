@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from pulmoscope.cohort import duplicates, near
 from pulmoscope.cohort.confirm import THRESHOLD, Confirmer, confirm, similarity
 from pulmoscope.cohort.duplicates import find_groups, group_rows
-from pulmoscope.imaging.looks import look, look_hashes
 from pulmoscope.cohort.near import CROWD, near_candidates, near_pairs
 from pulmoscope.errors import ImageError, TableError
+from pulmoscope.imaging import fingerprint
+from pulmoscope.imaging.looks import look, look_hashes
 
 
 def brute(hashes: NDArray[np.uint64], radius: int) -> NDArray[np.int64]:
@@ -211,6 +212,35 @@ def test_one_stored_hash_is_looked_at_again(tmp_path: Path) -> None:
     frame = cohort(tmp_path)
     frame["phash"] = [f"{row:016x}" for row in range(len(frame))]
     assert len(find_groups(frame, workers=1).near_pairs) == 4
+
+
+def test_stored_looks_need_no_second_decoding_whatever_the_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = cohort(tmp_path)
+    frame["phash"] = [fingerprint(path).phash for path in frame["path"]]
+    monkeypatch.setattr(duplicates, "MOST_SECOND_LOOKS", 0)
+    monkeypatch.setattr(Confirmer, "hashes", lambda *_, **__: pytest.fail("decoded again"))
+    with caplog.at_level(logging.WARNING, "pulmoscope"):
+        grouping = find_groups(frame, workers=1)
+    assert grouping.near_pairs["image_id_b"].tolist() == [f"b/{n}.jpg" for n in (2, 3, 4, 5)]
+    assert grouping.one_look == 0
+    assert caplog.text == ""
+
+
+def test_single_hashes_beyond_the_limit_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = cohort(tmp_path)
+    frame["phash"] = [fingerprint(path).phash for path in frame["path"]]
+    frame.loc[:2, "phash"] = frame["phash"].str[:16]
+    assert find_groups(frame, workers=1).one_look == 0
+    monkeypatch.setattr(duplicates, "MOST_SECOND_LOOKS", 2)
+    with caplog.at_level(logging.WARNING, "pulmoscope"):
+        grouping = find_groups(frame, workers=1)
+    assert grouping.one_look == 3
+    assert "3 pictures have one perceptual hash instead of 4" in caplog.text
+    assert any("3 pictures have one perceptual hash" in line for line in grouping.notes())
 
 
 def test_nulls_join_nothing_and_near_copies_can_be_left_out(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def test_kermany(real_data: Path) -> None:
     ]
     assert set(rows.frame["finding"]) == {"normal", "infected/covid", "infected/non-covid"}
     assert rows.frame["patient_id"].isna().all()
-    assert rows.notes == ["5856 of 5856 pictures have no patient id"]
+    assert rows.notes[-1] == "5856 of 5856 pictures have no patient id"
+    assert "in children from before 2020 (Kermany et al. 2018)" in rows.notes[0]
+    assert rows.caveats == [f"source 'kermany150': {rows.notes[0]}"]
 
 
 def test_cohen(real_data: Path) -> None:
@@ -54,9 +56,12 @@ def test_hannover_and_nih(real_data: Path) -> None:
 
 def test_darkcovidnet_patients_from_names_and_metadata(real_data: Path) -> None:
     bare = read_source("darkcovidnet", real_data / "darkcovidnet")
+    assert any(
+        note.startswith("the patient ids of 124 pictures are taken from ../cohen/") for note in bare.notes
+    )
     assert counts(bare, "label") == {"No_findings": 500, "Pneumonia": 500, "Covid-19": 124}
     assert bare.frame.groupby("label")["patient_id"].apply(lambda ids: int(ids.notna().sum())).to_dict() == {
-        "Covid-19": 0,
+        "Covid-19": 124,
         "No_findings": 500,
         "Pneumonia": 500,
     }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import socket
 import tracemalloc
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from dicom_files import CANARY
 from hostile import KINDS, Hostile, write_hostile
 from pulmoscope.errors import ImageError
 from pulmoscope.imaging import Fingerprint, decode, fingerprint_many
+from pulmoscope.imaging.read import read_picture
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -44,6 +48,60 @@ def test_hostile_file(
         assert CANARY not in line
     assert CANARY not in caplog.text
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("a" * 252 + ".png", "E_MISSING"),
+        ("/".join(["b" * 200] * 30), "E_MISSING"),
+        ("file.png/film.png", "E_MISSING"),
+        ("circle.png", "E_UNREADABLE"),
+        ("nul\0.png", "E_MISSING"),
+        ("lone\ud800.png", "E_MISSING"),
+        ("socket.png", "E_NOT_REGULAR"),
+        (".", "E_NOT_REGULAR"),
+    ],
+    ids=[
+        "long name",
+        "long path",
+        "file as folder",
+        "links in a circle",
+        "nul",
+        "surrogate",
+        "socket",
+        "folder",
+    ],
+)
+def test_a_path_that_cannot_be_opened(
+    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path must be short
+    Path("file.png").write_bytes(b"x")
+    Path("circle.png").symlink_to("circle.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")
+        for path in (name, f"{tmp_path}/{name}"):
+            with pytest.raises(ImageError) as caught:
+                read_picture(path)
+            assert caught.value.code == code
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_the_system_refuses_is_an_image_error(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "film.png").write_bytes(b"x")
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pulmoscope.imaging.read.os.open", refuse)
+    with pytest.raises(ImageError, match=os.strerror(number)) as caught:
+        read_picture(tmp_path / "film.png")
+    monkeypatch.undo()
+    assert caught.value.code == "E_UNREADABLE"
 
 
 def test_bombs_cost_little_memory(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from pictures import write_tree
+from pulmoscope.cohort import Cohort
 from pulmoscope.cohort.caveats import caveats as builder_caveats
 from pulmoscope.cohort.table import conform
 from pulmoscope.report import find_caveats
@@ -108,6 +111,24 @@ def test_covid_that_is_viral_pneumonia(make_frame: Frame, place: str) -> None:
     assert len(found) == 1
     assert said in found[0].what
     assert found[0].level == "warning"
+
+
+@pytest.mark.parametrize("labels", [None, "normal-infected", "binary-covid"])
+def test_kermanys_layout_is_said_once_from_the_folders_to_the_report(
+    tmp_path: Path, labels: str | None
+) -> None:
+    leaves = ("infected/covid", "infected/non-covid", "normal")
+    names = [
+        f"{part}/{leaf}/{i}.png" for part in ("train", "val", "test") for leaf in leaves for i in range(3)
+    ]
+    cohort = Cohort.from_sources(
+        {"course": write_tree(tmp_path, names)}, labels=labels, near_copies=False, workers=1
+    )
+    assert sum("Kermany et al. 2018" in text for text in cohort.info["caveats"]) == 1
+    found = find_caveats(frame=cohort.frame, info=cohort.info)
+    said = [caveat for caveat in found if "Kermany" in caveat.what]
+    assert [caveat.code for caveat in said] == ["label-meaning"]
+    assert said[0].what.count("viral pneumonia") == 1
 
 
 def test_what_the_builder_said_is_not_said_twice(make_frame: Frame) -> None:

@@ -35,7 +35,7 @@ def build(
     split: Annotated[
         str,
         typer.Option(
-            help="predefined, patient:0.7,0.15,0.15 or kfold:5; auto: predefined where there is one."
+            help="predefined, patient:0.7,0.15,0.15, kfold:5, test (all for judging); auto: as found, else patient."
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
@@ -46,6 +46,13 @@ def build(
     uncertain: Annotated[
         str, typer.Option(help="CheXpert's uncertain labels: ignore, positive or negative.")
     ] = "ignore",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:KEY=VALUE",
+            help="An option of one collection's reader, as in darkcovidnet:metadata=cohen/metadata.csv; repeatable.",
+        ),
+    ] = None,
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Go on with a split that leaks; every output says so.")
     ] = False,
@@ -60,7 +67,7 @@ def build(
     ] = True,
 ) -> None:
     """Build one table of radiographs from one or more collections."""
-    from pulmoscope.cli.options import named_paths
+    from pulmoscope.cli.options import named_paths, source_options
     from pulmoscope.cohort import Cohort, summarise
 
     cohort = Cohort.from_sources(
@@ -74,6 +81,7 @@ def build(
         allow_leak=allow_leak,
         drop_leaks=drop_leaks,
         near_copies=near_copies,
+        source_options=source_options(option or ()),
         progress=True,
     )
     cohort.write(out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pulmoscope.errors import CohortError
 
@@ -27,3 +28,21 @@ def named_paths(items: Sequence[str]) -> dict[str, Path]:
             )
         sources[name] = Path(path)
     return sources
+
+
+def source_options(items: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read ``NAME:KEY=VALUE`` arguments; ``true`` and ``false`` become booleans.
+
+    Raises:
+        CohortError: One is not of that form.
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for item in items:
+        place, equals, value = item.partition("=")
+        name, colon, key = place.partition(":")
+        if not (name and colon and key and equals and value):
+            raise CohortError(
+                f"{item!r} is not an option of a source", code="E_USAGE", expected="NAME:KEY=VALUE"
+            )
+        options.setdefault(name, {})[key.replace("-", "_")] = {"true": True, "false": False}.get(value, value)
+    return options

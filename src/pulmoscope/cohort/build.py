@@ -22,6 +22,7 @@ from pulmoscope.imaging.fingerprint import fingerprint_many
 from pulmoscope.labels import LabelScheme, load_scheme
 
 _MANY_CLASSES = 50
+_CHOOSING = ("label", "finding")
 
 
 def build_cohort(
@@ -76,13 +77,17 @@ def build_cohort(
 
     frame, left = _label(frame, scheme)
     dropped.append(left)
+    labelled = frame
     for condition in conditions:
+        if condition.column.casefold() in _CHOOSING:
+            labelled = labelled[condition.holds(labelled)]
         keep = condition.holds(frame)
         dropped.append(_drop(frame[~keep], "E_WHERE", condition.text))
         frame = frame[keep].reset_index(drop=True)
         _refuse_nothing(frame, f"the filter {condition.text!r}")
-    # What a scheme promises, or what there was to begin with: a class that vanishes must not pass unseen.
-    classes = scheme.classes if scheme else tuple(sorted(frame["label"].unique()))
+    # What a scheme promises, or what there was to begin with: a class that vanishes must not pass unseen, unless
+    # a filter on the labels themselves left it out.
+    classes = scheme.classes if scheme else tuple(sorted(labelled["label"].unique()))
     if scheme is None and len(classes) > _MANY_CLASSES:
         raise CohortError(
             f"{len(classes)} different labels are too many for classes",
@@ -134,7 +139,7 @@ def build_cohort(
             str(why): int(count) for why, count in every["reason"].value_counts().sort_index().items()
         },
         "where": [condition.text for condition in conditions],
-        "caveats": [*result.caveats, *found],
+        "caveats": [*result.caveats, *_source_caveats(read, result), *found],
         "copies": _describe_copies(grouping, near_copies),
         "picture_notes": notes,
     }
@@ -152,7 +157,12 @@ def _read_all(
             f"options are given for unknown sources {', '.join(strange)}", expected=", ".join(sources)
         )
     return {
-        name: read_source(name, path, **{"uncertain": uncertain, **options.get(name, {})})
+        name: read_source(
+            name,
+            path,
+            {other: place for other, place in sources.items() if other != name},
+            **{"uncertain": uncertain, **options.get(name, {})},
+        )
         for name, path in sources.items()
     }
 
@@ -240,6 +250,11 @@ def _refuse_nothing(frame: pd.DataFrame, step: str, dropped: pd.DataFrame | None
 
 def _drop(rows: pd.DataFrame, code: str, detail: str | pd.Series = "") -> pd.DataFrame:
     return dropped_rows(rows["source"], rows["image_id"], rows["path"], code, detail)
+
+
+def _source_caveats(read: Mapping[str, SourceRows], result: Splitting) -> list[str]:
+    left = set(result.frame["source"])
+    return [text for name, rows in read.items() if name in left for text in rows.caveats]
 
 
 def _describe_sources(

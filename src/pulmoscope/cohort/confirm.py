@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pulmoscope.imaging.looks import LOOKS, SIDE, Look, look_at
 from pulmoscope.errors import ImageError
+from pulmoscope.imaging.looks import LOOKS, SIDE, Look, look_at
 from pulmoscope.imaging.parallel import parallel_map
 
 THRESHOLD = 0.95

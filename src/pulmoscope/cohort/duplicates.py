@@ -234,7 +234,7 @@ def _hashes(
     looks = max((len(text) // _DIGITS for text in texts), default=1)
     wanted = [int(row) for row, text in zip(rows, texts, strict=True) if len(text) == _DIGITS]
     seen: dict[int, NDArray[np.uint64]] = {}
-    if confirmer is not None and len(wanted) <= MOST_SECOND_LOOKS:
+    if confirmer is not None and 0 < len(wanted) <= MOST_SECOND_LOOKS:
         seen = confirmer.hashes(wanted, progress=progress)
         looks = max(looks, LOOKS if seen else 1)
     try:

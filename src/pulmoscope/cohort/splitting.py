@@ -14,7 +14,8 @@ from pulmoscope.cohort.splits import SplitPlan
 from pulmoscope.errors import CohortError
 
 _OTHER_WAYS = (
-    "add a source, choose another label scheme, or take split 'test' to judge a model on this cohort"
+    "add a source, choose another label scheme, leave a class out by a filter such as label!=NAME, "
+    "or take split 'test' to judge a model on this cohort"
 )
 
 

@@ -139,7 +139,7 @@ def _thumbnail(view: NDArray[np.float32]) -> NDArray[np.int8]:
     return np.asarray(np.clip(np.rint(even * _LEVELS_PER_UNIT), -127, 127), np.int8)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _waves(length: int) -> NDArray[np.float32]:
     """(8, length): averaging ``length`` pixels to 32 and the 8 lowest cosines of these, both in one matrix."""
     edges = np.arange(_HASH_SIDE + 1)[:, None] * (length / _HASH_SIDE)

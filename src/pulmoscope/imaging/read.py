@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
-from pathlib import Path
 
 from pulmoscope.errors import ImageError
 
 MAX_FILE_BYTES = 512 << 20
 _HEAD = 1024
+# A path that leads to no file, now or ever; anything else stands in the way of one.
+_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG})
 
 # Formats are known by content; endings are only compared with it to note a wrong one.
 _MAGIC = (
@@ -39,7 +41,10 @@ _FOREIGN = (
 
 def display(path: str | os.PathLike[str]) -> str:
     r"""The path as printable text; bytes that are not UTF-8 are shown as ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: no file can have this name
+        return os.fspath(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_picture(path: str | os.PathLike[str]) -> bytes:
@@ -48,21 +53,24 @@ def read_picture(path: str | os.PathLike[str]) -> bytes:
     The first kilobyte is looked at before the rest is read, so a huge file of another kind costs nothing.
 
     Raises:
-        ImageError: E_MISSING, E_NOT_REGULAR (folder, pipe, device), E_UNREADABLE, E_EMPTY_FILE, E_NOT_IMAGE
-            or E_TOO_LARGE (over 512 MiB).
+        ImageError: E_MISSING (also for a name that no file can have), E_NOT_REGULAR (folder, pipe, socket, device),
+            E_UNREADABLE (also for links in a circle), E_EMPTY_FILE, E_NOT_IMAGE or E_TOO_LARGE (over 512 MiB).
     """
     name = display(path)
     try:
         # Non-blocking: opening a pipe nobody writes to would otherwise wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"{name} does not exist", code="E_MISSING", remedy="check the path; a table may name moved files"
-        ) from error
     except ValueError as error:
         raise ImageError(f"{name!r} is not a file name", code="E_MISSING", remedy="check the path") from error
     except OSError as error:
-        if Path(path).exists() and not Path(path).is_file():
+        if error.errno in _NOWHERE:
+            raise ImageError(
+                f"{name} does not exist",
+                code="E_MISSING",
+                got=None if error.errno == errno.ENOENT else error.strerror,
+                remedy="check the path; a table may name moved files",
+            ) from error
+        if os.path.exists(path) and not os.path.isfile(path):
             raise _not_regular(name) from error
         raise _unreadable(name, error) from error
     try:
@@ -128,6 +136,5 @@ def _not_regular(name: str) -> ImageError:
 
 
 def _unreadable(name: str, error: OSError) -> ImageError:
-    return ImageError(
-        f"{name} cannot be read", code="E_UNREADABLE", got=error.strerror, remedy="check its permissions"
-    )
+    remedy = "check its permissions" if isinstance(error, PermissionError) else None
+    return ImageError(f"{name} cannot be read", code="E_UNREADABLE", got=error.strerror, remedy=remedy)

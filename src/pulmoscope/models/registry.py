@@ -43,12 +43,26 @@ def build_backbone(name: str, *, channels: int) -> nn.Module:
     Raises:
         RecipeError: No such backbone; near names are suggested.
     """
+    check_backbone(name)
     if name in _BUILDERS:
         return _BUILDERS[name](channels=channels)
-    from pulmoscope.models.backbones import build_timm, timm_names
+    from pulmoscope.models.backbones import build_timm
+
+    return build_timm(name, channels=channels)
+
+
+def check_backbone(name: str) -> None:
+    """Prove that there is such a backbone, without building it.
+
+    Raises:
+        RecipeError: There is none; near names are suggested.
+    """
+    if name in _BUILDERS:
+        return
+    from pulmoscope.models.backbones import timm_names
 
     if name in timm_names():
-        return build_timm(name, channels=channels)
+        return
     near = difflib.get_close_matches(name, [*_BUILDERS, *timm_names()], n=3)
     raise RecipeError(
         f"no backbone named {name!r}",

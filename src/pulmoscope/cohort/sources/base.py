@@ -20,12 +20,14 @@ class SourceRows:
             wording; ``label``, where given, is the class name used without a label scheme.
         dropped: Rows left out; see :mod:`pulmoscope.cohort.dropped`.
         notes: What a reader of the results must know about this source.
+        caveats: Whole sentences naming the source that bear on every result, for the cohort's caveats.
         kind: The adapter's kind.
     """
 
     frame: pd.DataFrame
     dropped: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
     kind: str
 
 

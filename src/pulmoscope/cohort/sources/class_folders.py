@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,7 @@ from pulmoscope.cohort.dropped import concat, dropped_rows
 from pulmoscope.cohort.scan import Scan, scan, stems
 from pulmoscope.cohort.sources import cohen, nih
 from pulmoscope.cohort.sources.base import SourceRows
+from pulmoscope.cohort.sources.known_trees import cohen_tables_for, meanings
 from pulmoscope.cohort.sources.layout import Layout, read_layout
 from pulmoscope.cohort.sources.listed import attach_masks, find_folder
 from pulmoscope.errors import CohortError, TableError
@@ -44,6 +45,7 @@ class ClassFoldersSource:
         metadata: str | Path | Sequence[str | Path] = (),
         masks: str | Path | None = None,
         patient_pattern: str | None = None,
+        others: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> SourceRows:
         r"""Read the pictures; the label is the last folder's name, the finding the nested path.
 
@@ -60,6 +62,8 @@ class ClassFoldersSource:
             masks: Folder of masks named like the pictures, besides ``CLASS/masks`` found by itself.
             patient_pattern: Regular expression with a group ``patient``, searched in the relative path, such
                 as ``person(?P<patient>\d+)_``; ids then are "NAME:ID".
+            others: The cohort's other sources, name -> path; where the tree is DarkCovidNet's and no ``metadata``
+                is Cohen's table, that of a Cohen source among them is asked, else ``../cohen/metadata.csv``.
         """
         found = scan(path)
         folders = pd.Series([one.rpartition("/")[0] for one in found.pictures], dtype="str")
@@ -87,6 +91,10 @@ class ClassFoldersSource:
             tables += [found.root / _SIDECAR] if cohen.is_cohen_table(found.root / _SIDECAR) else []
         notes += _fill_from_names(name, frame, patient_pattern)
         notes += _fill_from_tables(frame, [Path(table) for table in tables])
+        if not any(cohen.is_cohen_table(Path(table)) for table in tables):
+            notes += _fill_by_itself(frame, found.root, others or {})
+        said = meanings(frame)
+        notes += said
         notes += _inner_masks(found, frame, rows[is_mask], layout)
         notes += attach_masks(frame, find_folder(found.root, masks))
         unknown = int(frame["patient_id"].isna().sum())
@@ -98,7 +106,13 @@ class ClassFoldersSource:
             _drop(name, found, lonely["relative"], "E_MASK", ""),
             found.dropped(name, but=(_SIDECAR,) if tables else ()),
         ]
-        return SourceRows(frame=frame, dropped=concat(dropped), notes=notes, kind=self.kind)
+        return SourceRows(
+            frame=frame,
+            dropped=concat(dropped),
+            notes=notes,
+            caveats=[f"source {name!r}: {one}" for one in said],
+            kind=self.kind,
+        )
 
 
 def _pictures(name: str, found: Scan, rows: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -157,20 +171,41 @@ def _fill_from_names(name: str, frame: pd.DataFrame, pattern: str | None) -> lis
 
 def _fill_from_tables(frame: pd.DataFrame, tables: list[Path]) -> list[str]:
     """Fill what known collections say about the same file stems; the file's own name wins."""
+    return [f"{_fill(frame, _describe(table))} pictures are described in {table.name}" for table in tables]
+
+
+def _fill(frame: pd.DataFrame, described: pd.DataFrame) -> int:
+    """Fill what is still unknown by the files' stems; return how many pictures the table describes."""
     keys = stems(frame["path"])
+    known = described.set_index(stems(described["file"]))
+    known = known[[column for column in _KNOWN if column in known]]
+    known = known[~known.index.duplicated()]
+    for column in known.columns:
+        said = keys.map(known[column])
+        before = frame[column] if column in frame else pd.Series(None, index=frame.index, dtype=said.dtype)
+        frame[column] = before.fillna(said)
+    return int(keys.isin(known.index).sum())
+
+
+def _fill_by_itself(
+    frame: pd.DataFrame, root: Path, others: Mapping[str, str | os.PathLike[str]]
+) -> list[str]:
+    """Ask a table that nobody gave for this source, and say so: a wrong neighbour must be seen."""
     notes = []
-    for table in tables:
-        described = _describe(table)
-        index = stems(described["file"])
-        known = described.set_index(index)[[column for column in _KNOWN if column in described]]
-        known = known[~known.index.duplicated()]
-        for column in known.columns:
-            said = keys.map(known[column])
-            before = (
-                frame[column] if column in frame else pd.Series(None, index=frame.index, dtype=said.dtype)
-            )
-            frame[column] = before.fillna(said)
-        notes.append(f"{int(keys.isin(known.index).sum())} pictures are described in {table.name}")
+    for table, where in cohen_tables_for(frame, root, others):
+        unknown = frame["patient_id"].isna()
+        try:
+            described, _ = cohen.describe(table)
+        except TableError as error:
+            notes.append(f"{where} was not asked for patient ids: {error}")
+            continue
+        _fill(frame, described)
+        count = int((unknown & frame["patient_id"].notna()).sum())
+        notes.append(
+            f"the patient ids of {count} pictures are taken from {where}, by the files' stems; "
+            f"{int(unknown.sum()) - count} stay without"
+        )
+        break
     return notes
 
 

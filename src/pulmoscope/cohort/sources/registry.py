@@ -31,6 +31,8 @@ SOURCES: tuple[Source, ...] = (
     ClassFoldersSource(),
 )
 
+_OTHERS = "others"  # what the cohort tells an adapter; no option of the user
+
 
 def find_source(name: str, path: Path, kind: str | None = None) -> Source:
     """Return the adapter named by ``kind``, else the one the name begins with, else the one that fits.
@@ -66,6 +68,8 @@ def find_source(name: str, path: Path, kind: str | None = None) -> Source:
 def read_source(
     name: str,
     path: str | os.PathLike[str],
+    others: Mapping[str, str | os.PathLike[str]] | None = None,
+    /,
     *,
     kind: str | None = None,
     uncertain: str = "ignore",
@@ -76,6 +80,7 @@ def read_source(
     Args:
         name: Name of the source: letters, digits, dot, dash, underscore; it begins every image id.
         path: File or folder.
+        others: The cohort's other sources, name -> path, for adapters that may ask their tables.
         kind: Adapter to use instead of looking.
         uncertain: What CheXpert's uncertain findings become: ignore, positive or negative.
         options: Options of the adapter.
@@ -113,9 +118,15 @@ def read_source(
         )
     if "uncertain" in known:
         options.setdefault("uncertain", uncertain)
+    if _OTHERS in inspect.signature(source.read).parameters:
+        options[_OTHERS] = others
     return source.read(name, place, **options)
 
 
 def _options(source: Source) -> Mapping[str, inspect.Parameter]:
     parameters = inspect.signature(source.read).parameters
-    return {key: one for key, one in parameters.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    return {
+        key: one
+        for key, one in parameters.items()
+        if one.kind is inspect.Parameter.KEYWORD_ONLY and key != _OTHERS
+    }
