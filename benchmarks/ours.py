@@ -15,7 +15,6 @@ import numpy as np
 import timm  # noqa: F401
 import torch
 
-
 import pulmoscope.training  # noqa: F401
 
 
