@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pulmoscope.files import atomic_path, cache_root
+from pulmoscope.files import cache_root, write_bytes
 from pulmoscope.imaging import Augment, Preprocess, augment
 from pulmoscope.inference import forward_precision
 from pulmoscope.inference.compute import Precision, bfloat16_pays
@@ -21,6 +22,7 @@ from pulmoscope.training.batches import Examples
 
 log = logging.getLogger("pulmoscope")
 _BATCH = 64
+_DIGEST = hashlib.sha256().digest_size
 
 
 def frozen_features(
@@ -69,7 +71,8 @@ def frozen_features(
             pictures = examples.take(chosen)[0].to(device)
             if view > 0 and transforms is not None:
                 generator = torch.Generator(device=device)
-                generator.manual_seed(hash((seed, view, start)) & 0x7FFFFFFF)
+                state = np.random.SeedSequence([seed, view, start]).generate_state(1)
+                generator.manual_seed(int(state[0]))
                 inputs = preprocess.to_input(augment(pictures[:, None].float() / 255, transforms, generator))
             else:
                 inputs = preprocess.to_input(pictures)
@@ -81,8 +84,10 @@ def frozen_features(
     backbone.train(was_training)
     if whole is None:
         raise ValueError("no pictures to compute features of")
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, whole)
+    buffer = io.BytesIO()
+    np.save(buffer, whole)
+    content = buffer.getvalue()
+    write_bytes(path, content + hashlib.sha256(content).digest())
     return whole
 
 
@@ -116,10 +121,12 @@ def _key(
 
 def _read(path: Path) -> NDArray[np.float32] | None:
     try:
-        content: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        whole = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, EOFError):
+    content, digest = whole[:-_DIGEST], whole[-_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
         log.warning("the cached features %s are torn: computing them again", path)
         return None
-    return content
+    features: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
+    return features

@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pulmoscope.errors import TrainingError
+from pulmoscope.errors import RunError, TrainingError
 from pulmoscope.files import atomic_path, make_folder, write_json
 from pulmoscope.inference import choose_device, keep_memory
 from pulmoscope.models import Classifier, ModelSpec, WeightsOrigin, build_classifier, load_weights
@@ -96,7 +97,13 @@ def fit(
             if module.best_epoch:
                 chosen = {"stage": "finetune", "epoch": module.best_epoch, "value": module.best_value}
     write_history(folder / "history.csv", rows)
-    network.load_state_dict(load_file(checkpoints / "best.safetensors"), strict=True)
+    try:
+        best = load_file(checkpoints / "best.safetensors")
+    except SafetensorError as error:
+        raise RunError(
+            f"{checkpoints / 'best.safetensors'} is damaged", remedy="train again into a new folder"
+        ) from error
+    network.load_state_dict(best, strict=True)
     chosen |= {"metric": recipe.train.select}
     return Fitted(network=network.cpu().eval(), spec=spec, origin=origin, rows=rows, chosen=chosen)
 
@@ -112,10 +119,10 @@ def _stage_one(
     progress: bool,
 ) -> tuple[list[EpochRow], float | None]:
     done, kept = checkpoints / "head.json", checkpoints / "head.safetensors"
-    if done.is_file() and kept.is_file():
-        state = json.loads(done.read_text("utf-8"))
-        network.load_state_dict(load_file(kept), strict=True)
-        return [EpochRow(**_from_json(row)) for row in state["rows"]], state["best_value"]
+    before = _finished_stage_one(done, kept)
+    if before is not None:
+        network.load_state_dict(before.weights, strict=True)
+        return before.rows, before.best_value
     rows: list[EpochRow] = []
     best_value = None
     if recipe.train.head.epochs > 0:
@@ -151,6 +158,25 @@ def _stage_one(
     _save_network(network, checkpoints / "best.safetensors")
     write_json(done, {"rows": [_finite(asdict(row)) for row in rows], "best_value": best_value})
     return rows, best_value
+
+
+class _StageOne(NamedTuple):
+    weights: dict[str, torch.Tensor]
+    rows: list[EpochRow]
+    best_value: float | None
+
+
+def _finished_stage_one(done: Path, kept: Path) -> _StageOne | None:
+    """What stage 1 left; None where it has not ended or its files are damaged: it then runs again in seconds."""
+    if not (done.is_file() and kept.is_file()):
+        return None
+    try:
+        state = json.loads(done.read_text("utf-8"))
+        rows = [EpochRow(**_from_json(row)) for row in state["rows"]]
+        return _StageOne(load_file(kept), rows, state["best_value"])
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        log.warning("what stage 1 left in %s is damaged: running it again", done.parent)
+        return None
 
 
 def _stage_two(

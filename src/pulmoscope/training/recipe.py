@@ -144,7 +144,7 @@ def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
             raise RecipeError(f"{path} is too large for a recipe", expected="under 1 MiB")
         # OmegaConf loads safely and bounds the expansion of YAML aliases.
         config = OmegaConf.load(path)
-        if not OmegaConf.is_dict(config):
+        if not OmegaConf.is_dict(config) or not config:
             raise RecipeError(f"{path} is not a recipe", expected="a mapping of names to values")
         for item in overrides:
             key, equals, value = item.partition("=")
