@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,7 @@ JOBS = {
         "cohort": [
             *(
                 "cohen={data}/cohen",
-                "nih={data}/nih_sample",
+                "nih={work}/nih",
                 "--labels",
                 "binary-covid",
                 "--where",
@@ -50,6 +51,17 @@ def pulmoscope(*arguments: object) -> None:
     subprocess.run([sys.executable, "-m", "pulmoscope", *map(str, arguments)], check=True)
 
 
+def join_nih(data: Path, folder: Path) -> None:
+    """One NIH folder: the sample, and the NIH pictures that stand in DarkCovidNet under their own names."""
+    if folder.is_dir():
+        return
+    (folder / "images").mkdir(parents=True)
+    shutil.copy(data / "nih_sample" / "Data_Entry_2017_v2020.csv", folder)
+    for part in ("nih_sample/images", "darkcovidnet/No_findings", "darkcovidnet/Pneumonia"):
+        for picture in (data / part).iterdir():
+            shutil.copy(picture, folder / "images")
+
+
 def main() -> None:
     """Run every job and collect its metrics."""
     parser = argparse.ArgumentParser()
@@ -59,11 +71,16 @@ def main() -> None:
     parser.add_argument("--jobs", nargs="*", default=list(JOBS))
     given = parser.parse_args()
     results = {}
+    join_nih(given.data, given.work / "nih")
     for name in given.jobs:
         cohort, run = given.work / f"c_{name}", given.work / f"r_{name}"
         if not (cohort / "cohort.parquet").is_file():
             pulmoscope(
-                "cohort", "build", *(w.format(data=given.data) for w in JOBS[name]["cohort"]), "--out", cohort
+                "cohort",
+                "build",
+                *(w.format(data=given.data, work=given.work) for w in JOBS[name]["cohort"]),
+                "--out",
+                cohort,
             )
         resume = ["--resume"] if run.is_dir() else []
         pulmoscope("train", "default", "--cohort", cohort, "--out", run, "--seed", 0, *resume)

@@ -63,7 +63,7 @@ def test_the_front_door_imports_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    heavy = ('torch', 'pandas', 'matplotlib', 'lightning')
+    heavy = ("torch", "pandas", "matplotlib", "lightning")
     code = f"import pulmoscope, sys; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -40,7 +40,9 @@ def draw_pictures(folder: Path, *, n: int = 90, seed: int = 0) -> Path:
         pixels[:, 4 + 14 * label : 14 + 14 * label] += 100
         Image.fromarray(pixels).save(folder / "images" / f"{index:03}.png")
         view = "AP" if index % 4 < 2 else "PA"
-        rows.append((f"images/{index:03}.png", ["normal", "pneumonia", "covid"][label], f"{index // 2:03}", view))
+        rows.append(
+            (f"images/{index:03}.png", ["normal", "pneumonia", "covid"][label], f"{index // 2:03}", view)
+        )
     table = pd.DataFrame(rows, columns=["path", "label", "patient_id", "view"])
     table.to_csv(folder / "table.csv", index=False)
     return folder / "table.csv"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 from PIL import Image
 
+import tiny
 from pulmoscope.cli import main
 
 
@@ -70,12 +70,18 @@ def test_predict_agrees_with_the_runs_own_predictions(home: Path, capsys: pytest
     assert all(sum(a["probabilities"].values()) == pytest.approx(1) for a in answers)
 
 
-def test_predict_answers_the_good_ones_and_exits_3(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predict_answers_the_good_ones_and_exits_3(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "bad.png").write_text("<html>")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / "good.png")
     assert run("predict", home / "run" / "model", tmp_path, tmp_path / "missing.png", "--json") == 3
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [sorted(a) for a in answers] == [["error", "path"], ["label", "path", "probabilities"], ["error", "path"]]
+    assert [sorted(a) for a in answers] == [
+        ["error", "path"],
+        ["label", "path", "probabilities"],
+        ["error", "path"],
+    ]
     assert run("predict", home / "run", tmp_path, "--csv", tmp_path / "out" / "answers.csv") == 3
     with (tmp_path / "out" / "answers.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -85,7 +91,9 @@ def test_predict_answers_the_good_ones_and_exits_3(home: Path, tmp_path: Path, c
     assert "good.png" in capsys.readouterr().out
 
 
-def test_evaluate_agrees_with_metrics_json(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_agrees_with_metrics_json(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import pandas as pd
 
     expected = json.loads((home / "run" / "metrics.json").read_text())["test"]
@@ -109,7 +117,18 @@ def test_external_validation_refuses_shared_pictures_and_takes_others(
     table.write_text(text)
     assert run("cohort", "build", f"elsewhere={table}", "--out", tmp_path / "cohort", "--no-near-copies") == 0
     capsys.readouterr()
-    assert run("evaluate", home / "run", "--cohort", tmp_path / "cohort", "--json", "--out", tmp_path / "external") == 0
+    assert (
+        run(
+            "evaluate",
+            home / "run",
+            "--cohort",
+            tmp_path / "cohort",
+            "--json",
+            "--out",
+            tmp_path / "external",
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["n"] == 60
     assert (tmp_path / "external" / "report.html").is_file()
 
@@ -138,7 +157,12 @@ def test_the_report_is_written_again(home: Path) -> None:
     ],
 )
 def test_every_mistake_is_one_line_and_a_status(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str, status: int
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: str,
+    status: int,
 ) -> None:
     places = {
         "{tmp}": tmp_path,
@@ -196,7 +220,14 @@ def test_sigterm_ends_with_143_and_keeps_what_was_done(home: Path, tmp_path: Pat
 
     command = [
         *(sys.executable, "-m", "pulmoscope", "train", home / "tiny.yaml", "--cohort", home / "cohort"),
-        *("--out", tmp_path / "run", "--set", "train.finetune.epochs=500", "--set", "train.finetune.patience=500"),
+        *(
+            "--out",
+            tmp_path / "run",
+            "--set",
+            "train.finetune.epochs=500",
+            "--set",
+            "train.finetune.patience=500",
+        ),
     ]
     process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
@@ -210,9 +241,20 @@ def test_sigterm_ends_with_143_and_keeps_what_was_done(home: Path, tmp_path: Pat
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 
 
-def test_cross_validation_pools_every_picture_once(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cross_validation_pools_every_picture_once(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = home / "data" / "table.csv"
-    built = ("cohort", "build", f"bars={table}", "--out", tmp_path / "cohort", "--no-near-copies", "--split", "kfold:3")
+    built = (
+        "cohort",
+        "build",
+        f"bars={table}",
+        "--out",
+        tmp_path / "cohort",
+        "--no-near-copies",
+        "--split",
+        "kfold:3",
+    )
     assert run(*built) == 0
     arguments = ("train", home / "tiny.yaml", "--cohort", tmp_path / "cohort", "--out", tmp_path / "run")
     assert run(*arguments, "--set", "train.finetune.epochs=1") == 0

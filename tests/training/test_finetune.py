@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
+import tiny
 from pulmoscope import Cohort, train
 from pulmoscope.errors import RecipeError, RunBusyError, RunError, TrainingError
 from pulmoscope.files import exclusive
@@ -29,7 +30,7 @@ def test_the_schedule_warms_up_and_decays() -> None:
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == pytest.approx(1.0)
     assert factors[55] == pytest.approx(0.5)
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert factors[-1] > 0
 
 
@@ -53,7 +54,9 @@ def test_validation_scores_agree_with_torch_and_scikit_learn() -> None:
     weights = np.array([0.5, 1.0, 3.0])
     scores = validation_scores(logits, labels, weights)
     loss = torch.nn.CrossEntropyLoss(weight=torch.from_numpy(weights))
-    assert scores["val_loss"] == pytest.approx(float(loss(torch.from_numpy(logits), torch.from_numpy(labels))))
+    assert scores["val_loss"] == pytest.approx(
+        float(loss(torch.from_numpy(logits), torch.from_numpy(labels)))
+    )
     log_p = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     areas = [roc_auc_score(labels == c, log_p[:, c]) for c in range(3)]
     assert scores["val_macro_auroc"] == pytest.approx(np.mean(areas))
@@ -102,7 +105,7 @@ def test_processes_share_every_batch_without_overlap() -> None:
         shares.append([b.labels.tolist() for b in batches])
     assert len(shares[0]) == len(shares[1]) == 3
     together = [sorted(a + b) for a, b in zip(*shares, strict=True)]
-    assert sorted(sum(together, [])) == list(range(10))
+    assert sorted(itertools.chain.from_iterable(together)) == list(range(10))
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_line_and_keeps_the_checkpoint(
@@ -131,7 +134,10 @@ def test_a_folder_in_use_names_the_process(cohort: Cohort, tmp_path: Path) -> No
     import subprocess
     import sys
 
-    code = f"import sys, time; from pathlib import Path; from pulmoscope.files import exclusive\nwith exclusive(Path({str(tmp_path / 'run')!r})):\n print('held', flush=True); time.sleep(60)"
+    code = (
+        "import time; from pathlib import Path; from pulmoscope.files import exclusive\n"
+        f"with exclusive(Path({str(tmp_path / 'run')!r})):\n print('held', flush=True); time.sleep(60)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import tiny
 
+import tiny
 from pulmoscope import Cohort, train
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -53,7 +53,16 @@ def test_the_same_seed_gives_identical_numbers_and_another_does_not(job: dict[st
 @pytest.mark.slow
 def test_killed_again_and_again(job: dict[str, Path]) -> None:
     run = job["folder"] / "broken"
-    arguments = ["train", str(job["recipe"]), "--cohort", str(job["cohort"]), "--out", str(run), "--seed", "4"]
+    arguments = [
+        "train",
+        str(job["recipe"]),
+        "--cohort",
+        str(job["cohort"]),
+        "--out",
+        str(run),
+        "--seed",
+        "4",
+    ]
     deaths = 0
     for kind, count in [("sync", 9), ("step", 6), ("sync", 5), ("step", 2), ("sync", 10)]:
         resume = ["--resume"] if (run / "recipe.yaml").exists() else []

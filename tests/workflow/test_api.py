@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 
 import pulmoscope as ps
+import tiny
 from pulmoscope.errors import LabelError
 
 

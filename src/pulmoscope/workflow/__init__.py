@@ -2,6 +2,6 @@
 
 from pulmoscope.workflow.external import evaluate_external
 from pulmoscope.workflow.run import Run
-from pulmoscope.workflow.train import train
+from pulmoscope.workflow.training_run import train
 
 __all__ = ["Run", "evaluate_external", "train"]

@@ -14,7 +14,7 @@ from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.files import make_folder
 from pulmoscope.training import Recipe
 from pulmoscope.workflow.run import Run
-from pulmoscope.workflow.train import claim, finish, publish_if_finished, train_once
+from pulmoscope.workflow.training_run import claim, finish, publish_if_finished, train_once
 
 log = logging.getLogger("pulmoscope")
 

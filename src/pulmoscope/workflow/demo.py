@@ -10,7 +10,7 @@ from pulmoscope.cohort import Cohort, draw_phantom_cohort, summarise
 from pulmoscope.errors import RunError
 from pulmoscope.files import make_folder
 from pulmoscope.workflow.run import Run, read_json
-from pulmoscope.workflow.train import train
+from pulmoscope.workflow.training_run import train
 
 log = logging.getLogger("pulmoscope")
 

@@ -17,7 +17,7 @@ from pulmoscope.inference import Predictor
 from pulmoscope.report import write_report
 from pulmoscope.workflow.parts import decode_all
 from pulmoscope.workflow.run import Run
-from pulmoscope.workflow.train import predictions_table
+from pulmoscope.workflow.training_run import predictions_table
 
 log = logging.getLogger("pulmoscope")
 
