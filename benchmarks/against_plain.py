@@ -48,7 +48,7 @@ def trained_model(folder: Path, scratch: Path) -> Path:
         "import sys; from pulmoscope import Cohort, train;"
         "c = Cohort.from_sources({'k': sys.argv[1]}, split='patient:0.8,0.1,0.1', near_copies=False);"
         "r = train('default', c, out=sys.argv[2], overrides=['preprocess.size=224', 'preprocess.aspect=stretch',"
-        "'preprocess.interpolation=bilinear', 'train.finetune.epochs=0'])"
+        "'preprocess.interpolation=bilinear', 'train.finetune.epochs=2'])"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(folder), str(scratch / "run")], check=True, stdout=subprocess.DEVNULL
@@ -90,6 +90,11 @@ def main() -> None:
         }
         if job == "finetune":
             entry["store_seconds_once"] = [round(o["store_seconds"], 2) for o in ours]
+            first = sorted(
+                p["seconds"] / (o["seconds"] + o["store_seconds"]) for p, o in zip(plain, ours, strict=True)
+            )
+            entry["ratio_median_first_epoch_with_store"] = round(statistics.median(first), 2)
+        entry["date"] = datetime.date.today().isoformat()
         if job == "predict":
             pairs = zip(plain, ours, strict=True)
             entry["same_labels"] = [

@@ -265,3 +265,36 @@ def test_cross_validation_pools_every_picture_once(
     capsys.readouterr()
     assert run("predict", tmp_path / "run", table) == 2
     assert "one model a fold" in capsys.readouterr().err
+
+
+def test_a_leaked_split_is_refused_and_marks_every_output(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pandas as pd
+
+    table = pd.read_csv(home / "data" / "table.csv", dtype=str)
+    # Each patient has two pictures; one patient in ten is cut.
+    table["split"] = "train"
+    table.loc[table.index % 10 == 3, "split"] = "test"
+    table.loc[table.index % 10 == 5, "split"] = "val"
+    table["path"] = [str(home / "data" / path) for path in table["path"]]
+    table.to_csv(tmp_path / "cut.csv", index=False)
+    build = ("cohort", "build", f"cut={tmp_path / 'cut.csv'}", "--out", tmp_path / "cohort", "--no-near-copies")
+    assert run(*build) == 2
+    said = capsys.readouterr().err
+    assert "E_SPLIT_LEAK" in said
+    assert "cut/" in said
+    assert run(*build, "--allow-leak") == 0
+    capsys.readouterr()
+    assert run("train", home / "tiny.yaml", "--cohort", tmp_path / "cohort", "--out", tmp_path / "run") == 0
+    assert "LEAKED SPLIT" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["leaked_split"] is True
+    assert "leak" in (tmp_path / "run" / "report.html").read_text().lower()
+    assert run("evaluate", tmp_path / "run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["leaked_split"] is True
+    assert run("predict", tmp_path / "run", home / "data" / "images") == 0
+    assert "LEAKED SPLIT" in capsys.readouterr().err
+    assert run(*build, "--drop-leaks") == 0
+    mended = pd.read_parquet(tmp_path / "cohort" / "cohort.parquet")
+    assert mended.groupby("group_id")["split"].nunique().max() == 1
+    assert (mended["split"] == "test").sum() == (table["split"] == "test").sum()

@@ -15,7 +15,8 @@ def evaluate(
         Path | None, typer.Option(help="Judge a predictions table (CSV or Parquet) that any program wrote.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, val or test; another cohort is judged whole.")
+        str | None,
+        typer.Option(help="val or test; a part of another cohort, which is judged whole by default."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for what an external validation writes.")] = None,
     intervals: Annotated[
@@ -39,7 +40,7 @@ def evaluate(
     from pulmoscope.evaluation import IntervalMethod
 
     method = cast(IntervalMethod, intervals)  # evaluate() refuses any other with one line
-    folder = None
+    folder, leaked = None, False
     if predictions is not None:
         from pulmoscope.evaluation import evaluate as measure
         from pulmoscope.evaluation import read_predictions
@@ -48,23 +49,34 @@ def evaluate(
     elif cohort is not None:
         from pulmoscope.cohort import Cohort
         from pulmoscope.workflow import Run, evaluate_external
+        from pulmoscope.workflow.summary import is_leaked
 
+        judged = Run(run or "")
         evaluation, folder = evaluate_external(
-            Run(run or ""),
+            judged,
             Cohort.read(cohort),
             name=cohort.resolve().name,
             split=split,
             out=out,
             allow_leak=allow_leak,
+            intervals=method,
             progress=True,
         )
+        leaked = is_leaked(Cohort.read(folder)) or is_leaked(judged.cohort)
     else:
         from pulmoscope.workflow import Run
+        from pulmoscope.workflow.summary import is_leaked
 
-        evaluation = Run(run or "").evaluate(split or "test", intervals=method)
+        judged = Run(run or "")
+        evaluation = judged.evaluate(split or "test", intervals=method)
+        leaked = is_leaked(judged.cohort)
     if as_json:
-        print(json.dumps(evaluation.as_dict(), indent=2, allow_nan=False))
+        print(json.dumps(evaluation.as_dict() | ({"leaked_split": True} if leaked else {}), allow_nan=False))
         return
+    if leaked:
+        from pulmoscope.workflow.summary import LEAKED
+
+        print(LEAKED)
     print(evaluation)
     if folder is not None:
         print(f"report: {folder / 'report.html'}")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pulmoscope.cohort import Cohort, group_rows
 from pulmoscope.errors import CohortError, LabelError, SplitLeakError
-from pulmoscope.evaluation import Evaluation, evaluate
+from pulmoscope.evaluation import Evaluation, IntervalMethod, evaluate
 from pulmoscope.files import make_folder, write_json
 from pulmoscope.inference import Predictor
 from pulmoscope.report import write_report
@@ -30,6 +30,7 @@ def evaluate_external(
     split: str | None = None,
     out: str | os.PathLike[str] | None = None,
     allow_leak: bool = False,
+    intervals: IntervalMethod = "default",
     progress: bool = False,
 ) -> tuple[Evaluation, Path]:
     """Judge ``run`` on another cohort and write predictions, metrics and a report.
@@ -41,6 +42,7 @@ def evaluate_external(
         split: Only this part of the cohort; every row by default.
         out: Folder for the results.
         allow_leak: Go on although pictures or patients of the cohort were trained on; the report says so.
+        intervals: As in :func:`pulmoscope.evaluation.evaluate`.
         progress: Draw progress bars.
 
     Raises:
@@ -87,8 +89,11 @@ def evaluate_external(
         ]
     Cohort(frame, info, parts.cohort.dropped).write(folder)
     predictions.write(folder / "predictions.parquet")
-    evaluation = evaluate(predictions, split="test", replicates=run.recipe.evaluate.replicates)
-    write_json(folder / "metrics.json", {"test": evaluation.as_dict()})
+    evaluation = evaluate(
+        predictions, split="test", intervals=intervals, replicates=run.recipe.evaluate.replicates
+    )
+    metrics = {"test": evaluation.as_dict()} | ({"leaked_split": True} if shared else {})
+    write_json(folder / "metrics.json", metrics)
     write_report(folder)
     log.info("judged on %d radiographs that the model was not trained on", len(frame))
     return evaluation, folder

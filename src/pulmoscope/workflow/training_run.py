@@ -25,6 +25,7 @@ from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.runlog import run_log
+from pulmoscope.workflow.summary import is_leaked
 
 log = logging.getLogger("pulmoscope")
 
@@ -95,11 +96,13 @@ def train_once(
     bundle.save(folder / "model")
     predictions = _predict(bundle, parts, recipe)
     predictions.write(folder / "predictions.parquet")
-    metrics = {
+    metrics: dict[str, Any] = {
         part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
         for part in ("val", "test")
         if len(predictions.part(part).frame)
     }
+    if is_leaked(parts.cohort):
+        metrics["leaked_split"] = True
     log.info("the test part was read once, after every choice was made")
     finish(folder, metrics, fitted.chosen, time.monotonic() - started)
 
@@ -197,7 +200,7 @@ def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted, seed: int) -> Bundle
             "sources": sorted(cohort.frame["source"].unique()),
             "training_pictures": int((cohort.frame["split"] == "train").sum()),
             "cohort": cohort.fingerprint(),
-            "leaked_split": bool(cohort.info.get("split", {}).get("leaked", False)),
+            "leaked_split": is_leaked(cohort),
             "caveats": list(cohort.info.get("caveats", [])),
         },
     )
