@@ -133,6 +133,9 @@ def exclusive(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        # A writer that was killed left its unfinished files behind; nobody else writes here now.
+        for orphan in folder.rglob(".*.tmp*"):
+            orphan.unlink(missing_ok=True)
         yield
 
 

@@ -279,7 +279,14 @@ def test_a_leaked_split_is_refused_and_marks_every_output(
     table.loc[table.index % 10 == 5, "split"] = "val"
     table["path"] = [str(home / "data" / path) for path in table["path"]]
     table.to_csv(tmp_path / "cut.csv", index=False)
-    build = ("cohort", "build", f"cut={tmp_path / 'cut.csv'}", "--out", tmp_path / "cohort", "--no-near-copies")
+    build = (
+        "cohort",
+        "build",
+        f"cut={tmp_path / 'cut.csv'}",
+        "--out",
+        tmp_path / "cohort",
+        "--no-near-copies",
+    )
     assert run(*build) == 2
     said = capsys.readouterr().err
     assert "E_SPLIT_LEAK" in said
@@ -298,3 +305,51 @@ def test_a_leaked_split_is_refused_and_marks_every_output(
     mended = pd.read_parquet(tmp_path / "cohort" / "cohort.parquet")
     assert mended.groupby("group_id")["split"].nunique().max() == 1
     assert (mended["split"] == "test").sum() == (table["split"] == "test").sum()
+
+
+def test_a_cohort_without_a_test_part_is_reported_on_validation(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = home / "data" / "table.csv"
+    built = (
+        "cohort",
+        "build",
+        f"bars={table}",
+        "--out",
+        tmp_path / "c",
+        "--no-near-copies",
+        "--split",
+        "patient:0.8,0.2,0",
+    )
+    assert run(*built) == 0
+    capsys.readouterr()
+    assert run("train", home / "tiny.yaml", "--cohort", tmp_path / "c", "--out", tmp_path / "run") == 0
+    assert "There is no test part" in capsys.readouterr().out
+    assert set(json.loads((tmp_path / "run" / "metrics.json").read_text())) == {"val"}
+    assert run("report", tmp_path / "run") == 0
+    # A run's folder is never taken for another job's results.
+    assert (
+        run("evaluate", home / "run", "--cohort", tmp_path / "c", "--allow-leak", "--out", tmp_path / "run")
+        == 2
+    )
+    assert run("train", home / "tiny.yaml", "--cohort", tmp_path / "c", "--out", tmp_path / "c") == 2
+    assert capsys.readouterr().err.count("E_RUN_EXISTS") == 2
+
+
+def test_a_peers_table_is_judged_on_its_test_part(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "--predictions", home / "run" / "predictions.parquet", "--json") == 0
+    expected = json.loads((home / "run" / "metrics.json").read_text())["test"]["n"]
+    assert json.loads(capsys.readouterr().out)["n"] == expected
+
+
+def test_a_folder_that_cannot_be_followed_is_answered(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tree" / "inner").mkdir(parents=True)
+    (tmp_path / "tree" / "loop").symlink_to(tmp_path / "tree")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(
+        tmp_path / "tree" / "a.png"
+    )
+    assert run("predict", home / "run", tmp_path / "tree", "--json") == 3
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted("error" in answer for answer in answers) == [False, True]

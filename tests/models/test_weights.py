@@ -133,3 +133,18 @@ def test_a_classifier_is_drawn_from_its_seed_and_trains(name: str) -> None:
     assert logits.shape == (2, 3)
     logits.sum().backward()
     assert all(p.grad is not None for p in first.parameters())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenetv3_small_050", "vit_tiny_patch16_224", "hgnetv2_b0", "ghostnet_100", "densenet121", "vgg11"],
+)
+def test_families_whose_pooled_width_or_size_is_their_own(name: str) -> None:
+    spec = ModelSpec(backbone=name, channels=1, head=HeadSpec(), classes=("a", "b"))
+    with torch.inference_mode():
+        assert build_classifier(spec, seed=0).eval()(torch.rand(1, 1, 64, 64)).shape == (1, 2)
+
+
+def test_statistics_follow_timms_tag() -> None:
+    assert input_statistics("vit_base_patch16_224", "timm:dino")[0] == pytest.approx((0.485, 0.456, 0.406))
+    assert input_statistics("vit_base_patch16_224", "timm:augreg_in21k")[0] == pytest.approx((0.5, 0.5, 0.5))

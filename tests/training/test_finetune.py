@@ -183,3 +183,27 @@ def test_two_processes_train_together(cohort: Cohort, tmp_path: Path) -> None:
     run = train(recipe, cohort, out=tmp_path / "run", overrides=["train.devices=2", "train.device=cpu"])
     assert run.metrics["val"]["n"] > 0
     assert len(run.predictions.frame) > 0
+
+
+def test_damaged_stage_one_files_are_made_again_with_what_follows(cohort: Cohort, tmp_path: Path) -> None:
+    recipe = tiny.write_recipe(tmp_path)
+    whole = train(recipe, cohort, out=tmp_path / "whole", seed=6)
+    broken = train(recipe, cohort, out=tmp_path / "broken", seed=6)
+    (broken.folder / "metrics.json").unlink()
+    (broken.folder / "checkpoints" / "head.json").write_text("{")
+    train(recipe, cohort, out=tmp_path / "broken", seed=6, resume=True)
+    files = [(run.folder / "model" / "weights.safetensors").read_bytes() for run in (whole, broken)]
+    assert files[0] == files[1]
+
+
+def test_a_metric_that_is_never_defined_chooses_nothing(cohort: Cohort, tmp_path: Path) -> None:
+    one_class = Cohort(cohort.frame.copy(), cohort.info, cohort.dropped)
+    val = (one_class.frame["split"] == "val") & (one_class.frame["label"] != "covid")
+    one_class.frame.loc[val, "split"] = "train"
+    with pytest.raises(TrainingError, match="undefined in every epoch"):
+        train(
+            tiny.write_recipe(tmp_path),
+            one_class,
+            out=tmp_path / "run",
+            overrides=["train.select=val_macro_auroc"],
+        )

@@ -59,7 +59,9 @@ def _options(
 ) -> None:
     del debug, version
     log = logging.getLogger("pulmoscope")
-    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.setLevel(logging.INFO)
+    for handler in log.handlers:
+        handler.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -45,7 +45,10 @@ def evaluate(
         from pulmoscope.evaluation import evaluate as measure
         from pulmoscope.evaluation import read_predictions
 
-        evaluation = measure(read_predictions(predictions), split=split, intervals=method)
+        table = read_predictions(predictions)
+        # Rows that chose the model must not be mixed with those that judge it.
+        part = split or ("test" if "test" in table.splits else None)
+        evaluation = measure(table, split=part, intervals=method)
     elif cohort is not None:
         from pulmoscope.cohort import Cohort
         from pulmoscope.workflow import Run, evaluate_external

@@ -12,9 +12,12 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     """Draw the figures of a run again and write its report as one HTML page."""
     from pulmoscope.errors import RunError
     from pulmoscope.report import write_report
+    from pulmoscope.workflow.run import read_json
+    from pulmoscope.workflow.training_run import reported_part
 
     if not (run / "metrics.json").is_file():
         raise RunError(
             f"{run} holds no finished run: metrics.json is missing", remedy="train again with --resume"
         )
-    print(f"report: {write_report(run)}")
+    part = reported_part(read_json(run / "metrics.json"))
+    print(f"report: {write_report(run, part=part)}")

@@ -107,6 +107,7 @@ def build_cohort(
 
     grouping = find_groups(frame, near=near_copies, workers=workers, progress=progress)
     frame["group_id"] = grouping.group_id
+    disagreeing = _disagreeing_copies(frame, grouping)
     result = assign_split(
         frame,
         classes,
@@ -139,11 +140,19 @@ def build_cohort(
             str(why): int(count) for why, count in every["reason"].value_counts().sort_index().items()
         },
         "where": [condition.text for condition in conditions],
-        "caveats": [*result.caveats, *_source_caveats(read, result), *found],
+        "caveats": [*result.caveats, *_source_caveats(read, result), *disagreeing, *found],
         "copies": _describe_copies(grouping, near_copies),
         "picture_notes": notes,
     }
     return Cohort(result.frame, info, every)
+
+
+def _disagreeing_copies(frame: pd.DataFrame, grouping: Grouping) -> list[str]:
+    """Near copies may be films a day apart, so two labels are told, not dropped as they are for exact copies."""
+    labels = frame.set_index("image_id")["label"]
+    pairs = grouping.near_pairs
+    count = int((pairs["image_id_a"].map(labels) != pairs["image_id_b"].map(labels)).sum())
+    return [f"{count} pairs of near copies carry two different labels"] if count else []
 
 
 def _read_all(

@@ -185,10 +185,11 @@ class Cohort(Sequence[Radiograph]):
         return self.subset((self.frame["split"] == split).to_numpy(dtype=bool))
 
     def fingerprint(self) -> str:
-        """Hash of image_id, label, split, fold and sha256: equal exactly for the same training set."""
-        keys = self.frame[["image_id", "label", "split", "fold", "sha256"]].sort_values("image_id")
+        """Hash of all that shapes a training: rows, labels, split, folds, groups, sources and file contents."""
+        columns = ["label", "split", "fold", "sha256", "group_id", "source"]
+        keys = self.frame[["image_id", *columns]].sort_values("image_id")
         lines = keys["image_id"].map(json.dumps)
-        for name in ("label", "split", "fold", "sha256"):
+        for name in columns:
             lines = lines + "\x1f" + keys[name].astype("str").fillna("\x00")
         classes = json.dumps(list(self.classes))
         return hashlib.sha256("\n".join([classes, *lines]).encode()).hexdigest()

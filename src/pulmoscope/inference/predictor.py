@@ -176,12 +176,25 @@ class Predictor:
 
 
 def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-    """Files as given; folders expanded to the files in them, in order of name, hidden ones left out."""
+    """Files as given; folders expanded to the files in them, in order of name, hidden ones left out.
+
+    A folder that cannot be read, and a link to a folder (it may lead in a circle), come back themselves, so that
+    whoever reads them says so.
+    """
     for given in paths:
         path = Path(given)
-        if not path.is_dir():
+        if path.is_dir():
+            yield from _files_below(path)
+        else:
             yield path
-            continue
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    unreadable: list[Path] = []
+    for folder, folders, files in os.walk(
+        path, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in folders if (Path(folder) / name).is_symlink())
+        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+    yield from unreadable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 from torch import nn
@@ -35,7 +36,15 @@ def build_timm(name: str, *, channels: int) -> nn.Module:
     Returns:
         A module (N, channels, H, W) -> (N, num_features).
     """
-    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
+    options: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": channels}
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
+        # Transformers take other sizes than their own where they can interpolate their position embedding; those
+        # that cannot do not know the option.
+        with contextlib.suppress(TypeError):
+            flexible: nn.Module = timm.create_model(name, dynamic_img_size=True, **options)
+            return flexible
+    model: nn.Module = timm.create_model(name, **options)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Dense heads, and what is frozen while they learn."""
+"""Dense heads."""
 
 from __future__ import annotations
 
@@ -32,9 +32,3 @@ def build_head(features: int, classes: int, spec: HeadSpec) -> nn.Sequential:
     nn.init.zeros_(last.bias)
     layers += [nn.Dropout(spec.dropout), last]
     return nn.Sequential(*layers)
-
-
-def set_trainable(module: nn.Module, trainable: bool) -> None:
-    """Freeze or unfreeze every parameter of ``module``."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(trainable)

@@ -22,7 +22,9 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = build_backbone(spec.backbone, channels=spec.channels)
-        self.head = build_head(int(self.backbone.num_features), len(spec.classes), spec.head)  # type: ignore[arg-type]
+        # Some timm families widen the pooled features by one more layer, and say so by head_hidden_size.
+        width = getattr(self.backbone, "head_hidden_size", None) or self.backbone.num_features
+        self.head = build_head(int(width), len(spec.classes), spec.head)  # type: ignore[arg-type]
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) of preprocessed pictures (N, channels, H, W)."""

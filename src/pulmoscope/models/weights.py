@@ -61,7 +61,7 @@ def input_statistics(backbone: str, weights: str) -> tuple[tuple[float, ...], tu
 
     if weights == "random" or backbone not in timm_names():
         return (0.5,), (0.5,)
-    recipe = input_recipe(backbone)
+    recipe = input_recipe(_tagged(backbone, weights))
     return recipe.mean, recipe.std
 
 
@@ -97,7 +97,7 @@ def load_weights(network: nn.Module, backbone: str, channels: int, weights: str)
         if not path.is_file():
             raise WeightsError(f"no weights file {path}", remedy="check weights: file:PATH in the recipe")
         _load_by_name(network, _read(path), channels, path)
-        return WeightsOrigin(name=weights, source=path.name, sha256=_sha256(path))
+        return WeightsOrigin(name=f"file:{path.name}", source=path.name, sha256=_sha256(path))
     if weights.startswith("url:"):
         path, url = _download(weights.removeprefix("url:"))
         _load_by_name(network, _read(path), channels, path)
@@ -106,6 +106,11 @@ def load_weights(network: nn.Module, backbone: str, channels: int, weights: str)
         f"unknown weights {weights!r}",
         expected="random, imagenet, timm:TAG, file:PATH or url:URL#sha256=HEX",
     )
+
+
+def _tagged(backbone: str, weights: str) -> str:
+    """Timm's name of published weights: ``timm:TAG`` names one of several of a backbone."""
+    return f"{backbone}.{weights.removeprefix('timm:')}" if weights.startswith("timm:") else backbone
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -180,7 +185,7 @@ def _load_by_name(network: nn.Module, state: Mapping[str, torch.Tensor], channel
 def _load_from_hub(network: nn.Module, backbone: str, channels: int, weights: str) -> WeightsOrigin:
     import timm
 
-    name = backbone if weights == "imagenet" else f"{backbone}.{weights.removeprefix('timm:')}"
+    name = _tagged(backbone, weights)
     here = ", ".join(sorted(installed())) or "none"
     try:
         published = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)

@@ -42,6 +42,7 @@ class Finetune(lightning.LightningModule):
         select: str,
         seed: int,
         steps: int,
+        pictures: int,
     ) -> None:
         super().__init__()
         self.network = network
@@ -52,6 +53,7 @@ class Finetune(lightning.LightningModule):
         self.select = select
         self.seed = seed
         self.steps = steps
+        self.pictures = pictures
         self.loss = training_loss(class_weights, label_smoothing)
         self.rows: list[EpochRow] = []
         self.best_value: float | None = None
@@ -145,8 +147,14 @@ class Finetune(lightning.LightningModule):
         logits = torch.cat([one for one, _ in self._validated]).double().numpy()
         labels = torch.cat([one for _, one in self._validated]).numpy()
         weights = self.loss.weight.double().cpu().numpy()  # type: ignore[union-attr]
-        scores = validation_scores(logits, labels, weights)
-        loss, correct, count = torch.stack(self._seen).sum(dim=0).tolist()
+        # Every process validates everything; the first one's scores decide for all, so that all stop together.
+        scores = self.trainer.strategy.broadcast(validation_scores(logits, labels, weights))
+        seen = self.trainer.strategy.reduce(torch.stack(self._seen).sum(dim=0), reduce_op="sum")
+        loss, correct, count = seen.tolist()
+        if round(count) != self.pictures:
+            raise TrainingError(
+                f"an epoch saw {round(count)} pictures", code="E_SHARES", expected=str(self.pictures)
+            )
         row = EpochRow(
             stage="finetune",
             epoch=len(self.rows) + 1,

@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from pulmoscope.errors import RunError, TrainingError
 from pulmoscope.files import atomic_path, make_folder, write_json
 from pulmoscope.inference import choose_device, keep_memory
+from pulmoscope.inference.compute import bfloat16_pays
 from pulmoscope.models import Classifier, ModelSpec, WeightsOrigin, build_classifier, load_weights
 from pulmoscope.progress import track
 from pulmoscope.training.batches import Batch, Examples, TrainingBatches, ValidationBatches
-from pulmoscope.training.checkpoint import LAST, WholeCheckpoints, newest_whole
+from pulmoscope.training.checkpoint import LAST, PREVIOUS, WholeCheckpoints, newest_whole
 from pulmoscope.training.features import frozen_features
 from pulmoscope.training.finetune import Finetune
 from pulmoscope.training.head_stage import train_head
@@ -123,6 +124,9 @@ def _stage_one(
     if before is not None:
         network.load_state_dict(before.weights, strict=True)
         return before.rows, before.best_value
+    # Best weights of a later stage would be overwritten below: what follows stage 1 is trained again with it.
+    for name in (LAST, PREVIOUS):
+        (checkpoints / name).unlink(missing_ok=True)
     rows: list[EpochRow] = []
     best_value = None
     if recipe.train.head.epochs > 0:
@@ -206,6 +210,7 @@ def _stage_two(
         select=recipe.train.select,
         seed=seed,
         steps=stage.epochs * len(batches),
+        pictures=len(train),
     )
     # The head alone is the bar: fine-tuned weights are kept only where they validate better.
     module.best_value = head_value
@@ -218,7 +223,9 @@ def _stage_two(
         if module.finished:
             return module
     on_gpu = device.type == "cuda"
-    reduced = on_gpu and recipe.train.precision in {"auto", "bfloat16"}
+    # On the CPU bfloat16 does not speed training up, so it is used only where it is asked for.
+    precision = recipe.train.precision
+    reduced = precision == "bfloat16" or (precision == "auto" and on_gpu and bfloat16_pays(device))
     with _quiet_lightning():
         trainer = lightning.Trainer(
             accelerator="cuda" if on_gpu else "cpu",

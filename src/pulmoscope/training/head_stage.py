@@ -99,5 +99,12 @@ def train_head(
             best_value, best_epoch, best = scores[select], epoch, copy.deepcopy(head.state_dict())
         if epoch - best_epoch >= stage.patience:
             break
+    if rows and best_value is None:
+        raise TrainingError(
+            f"{select} is undefined in every epoch, so no epoch can be chosen",
+            code="E_UNDEFINED",
+            expected="a validation part with pictures of at least two classes",
+            remedy="carve more validation (--val-from-train), or --set train.select=val_loss",
+        )
     head.load_state_dict(best)
     return rows, best_value

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
@@ -55,7 +55,7 @@ class FinetuneStage(_Part):
     """
 
     epochs: int = Field(default=6, ge=0, le=10_000)
-    batch: int = Field(default=32, ge=1)
+    batch: int = Field(default=32, ge=2)
     learning_rate: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
@@ -67,7 +67,7 @@ class FinetuneStage(_Part):
 class TrainPart(_Part):
     """How the network learns."""
 
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "balanced"
+    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "balanced"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     select: Literal["val_loss", "val_accuracy", "val_macro_auroc"] = "val_loss"
     head: HeadStage = HeadStage()

@@ -39,9 +39,11 @@ def cross_validate(recipe: Recipe, cohort: Cohort, folder: Path, *, seed: int, p
         rows.append({"fold": fold, "test": run.metrics["test"], "val": run.metrics["val"]})
     pooled = Predictions(pd.concat(tables, ignore_index=True), tuple(cohort.classes))
     pooled.write(folder / "predictions.parquet")
-    held_out = cohort.frame.copy()
+    # Every fold decoded the whole cohort, so each dropped the same pictures.
+    held_out = cohort.frame[cohort.frame["image_id"].isin(pooled.frame["image_id"])].copy()
     held_out["split"] = "test"
-    Cohort(held_out, cohort.info, cohort.dropped).write(folder)
+    last = Run(folder / "folds" / f"fold-{folds[-1]}").cohort
+    Cohort(held_out, {**cohort.info, "dropped": last.info["dropped"]}, last.dropped).write(folder)
     metrics: dict[str, Any] = {
         "test": evaluate(pooled, split="test", replicates=recipe.evaluate.replicates).as_dict(),
         "folds": rows,

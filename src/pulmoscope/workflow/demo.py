@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pulmoscope.cohort import Cohort, draw_phantom_cohort, summarise
 from pulmoscope.errors import RunError
-from pulmoscope.files import make_folder
+from pulmoscope.files import make_folder, write_json
 from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.training_run import train
 
@@ -21,6 +21,15 @@ def run_demo(out: Path, *, sources: Mapping[str, Path], labels: str | None, seed
     A demo that was interrupted goes on; a finished one is shown again.
     """
     folder = make_folder(out)
+    asked = {"seed": seed, "labels": labels, "sources": {name: str(path) for name, path in sources.items()}}
+    kept = folder / "demo.json"
+    if kept.is_file() and read_json(kept) != asked:
+        raise RunError(
+            f"{folder} holds a demo with other settings",
+            code="E_RUN_EXISTS",
+            remedy="choose another folder with --out",
+        )
+    write_json(kept, asked)
     # Bodies from one model are more alike than people are: the search for near copies, set for films of people, would
     # join phantom patients.
     near_copies = bool(sources)
@@ -33,12 +42,5 @@ def run_demo(out: Path, *, sources: Mapping[str, Path], labels: str | None, seed
     cohort.write(folder / "cohort")
     print(summarise(cohort))
     run_folder = folder / "run"
-    begun = run_folder / "environment.json"
-    resume = begun.is_file()
-    if resume and read_json(begun).get("cohort") != cohort.fingerprint():
-        raise RunError(
-            f"{run_folder} holds a demo on other pictures",
-            code="E_RUN_EXISTS",
-            remedy="choose another folder with --out",
-        )
+    resume = (run_folder / "recipe.yaml").is_file()
     return train("demo", cohort, out=run_folder, seed=seed, resume=resume, progress=True)

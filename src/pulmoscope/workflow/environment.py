@@ -37,8 +37,13 @@ def describe() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line that started this process, by its program's bare name."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command line that started this process; absolute paths, which may name people, by their last part."""
+    return shlex.join([Path(sys.argv[0]).name, *(_without_folders(word) for word in sys.argv[1:])])
+
+
+def _without_folders(word: str) -> str:
+    name, equals, value = word.rpartition("=")
+    return f"{name}{equals}{Path(value).name}" if Path(value).is_absolute() else word
 
 
 def now() -> str:

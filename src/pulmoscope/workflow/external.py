@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from pulmoscope.cohort import Cohort, group_rows
-from pulmoscope.errors import CohortError, LabelError, SplitLeakError
+from pulmoscope.errors import CohortError, LabelError, RunError, SplitLeakError
 from pulmoscope.evaluation import Evaluation, IntervalMethod, evaluate
 from pulmoscope.files import make_folder, write_json
 from pulmoscope.inference import Predictor
@@ -69,6 +69,7 @@ def evaluate_external(
             remedy="leave them out, or go on with --allow-leak, which marks every output",
         )
     folder = make_folder(out if out is not None else run.folder / "external" / re.sub(r"[^\w.-]+", "-", name))
+    _refuse_other_content(folder)
     parts = decode_all(cohort, model.preprocess, progress=progress)
     frame = parts.cohort.frame.assign(split="test")
     probabilities = Predictor(model).predict_store(parts.store, frame["image_id"])
@@ -95,8 +96,21 @@ def evaluate_external(
     metrics = {"test": evaluation.as_dict()} | ({"leaked_split": True} if shared else {})
     write_json(folder / "metrics.json", metrics)
     write_report(folder)
-    log.info("judged on %d radiographs that the model was not trained on", len(frame))
+    if not shared:
+        log.info("judged on %d radiographs that the model was not trained on", len(frame))
     return evaluation, folder
+
+
+def _refuse_other_content(folder: Path) -> None:
+    """Results may replace earlier ones of an external validation, never a run or a cohort."""
+    held = folder / "cohort.parquet"
+    is_ours = held.is_file() and Cohort.read(held).info.get("split", {}).get("kind") == "external"
+    if (folder / "recipe.yaml").is_file() or (held.is_file() and not is_ours):
+        raise RunError(
+            f"{folder} holds a run or a cohort",
+            code="E_RUN_EXISTS",
+            remedy="choose another folder with --out",
+        )
 
 
 def _shared_with_training(run: Run, cohort: Cohort) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pulmoscope.cohort import Cohort, carve_validation
+from pulmoscope.cohort.dropped import dropped_rows
 from pulmoscope.errors import CohortError
 from pulmoscope.imaging import PictureStore, Preprocess, StoreItem, open_store
 from pulmoscope.training import Examples
@@ -60,8 +61,9 @@ def with_splits(cohort: Cohort, *, fold: int | None, validation_fraction: float,
     if not (frame["split"] == "train").any():
         raise CohortError("the cohort has no training part", expected="rows whose split is train")
     if not (frame["split"] == "val").any():
-        frame["split"] = carve_validation(frame, validation_fraction, seed)
-        info["split"] = {**info.get("split", {}), "val_from_train": validation_fraction}
+        fraction = info.get("split", {}).get("val_from_train") or validation_fraction
+        frame["split"] = carve_validation(frame, fraction, seed)
+        info["split"] = {**info.get("split", {}), "val_from_train": fraction}
     for part in ("train", "val"):
         absent = set(cohort.classes) - set(frame.loc[frame["split"] == part, "label"])
         if absent and part == "train":
@@ -97,10 +99,18 @@ def decode_all(cohort: Cohort, preprocess: Preprocess, *, progress: bool) -> Par
                 f"none of {len(frame)} pictures can be read", got=next(iter(store.failures.values()))
             )
         log.warning("%d pictures can no longer be read and are left out", int(failed.sum()))
-        gone = frame.loc[failed, ["image_id", "path", "source"]].copy()
-        gone["reason"] = gone["image_id"].map(store.failures)
-        dropped = pd.concat([cohort.dropped, gone], ignore_index=True)
+        gone = frame[failed]
+        lines = [store.failures[image_id].partition(": ") for image_id in gone["image_id"]]
+        left = dropped_rows(
+            gone["source"],
+            gone["image_id"],
+            gone["path"],
+            [one[0] for one in lines],
+            [one[2] for one in lines],
+        )
+        dropped = pd.concat([cohort.dropped, left], ignore_index=True)
         info = copy.deepcopy(cohort.info)
-        info["dropped"] = {**info.get("dropped", {}), "unreadable when training": int(failed.sum())}
+        for reason, count in left["reason"].value_counts().items():
+            info["dropped"][reason] = info.setdefault("dropped", {}).get(reason, 0) + int(count)
         cohort = Cohort(frame[~failed].reset_index(drop=True), info, dropped)
     return Parts(cohort=cohort, store=store)

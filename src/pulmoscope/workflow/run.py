@@ -85,10 +85,10 @@ class Run:
         Raises:
             RunError: The part is empty.
         """
-        part = self.predictions.part(split)
-        if not len(part.frame):
-            raise RunError(f"{self.folder} has no pictures in {split!r}", expected="val or test")
-        return part
+        there = self.predictions.splits
+        if split not in there:
+            raise RunError(f"{self.folder} has no predictions for {split!r}", expected=" or ".join(there))
+        return self.predictions.part(split)
 
     def evaluate(self, split: str = "test", *, intervals: IntervalMethod = "default") -> Evaluation:
         """Metrics of one part with their intervals."""

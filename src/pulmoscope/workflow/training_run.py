@@ -80,8 +80,10 @@ def train_once(
     if publish_if_finished(folder):
         return
     started = time.monotonic()
-    cohort = with_splits(cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
     parts = decode_all(cohort, recipe.preprocess, progress=progress)
+    _same_pictures(folder, sorted(parts.store.failures))
+    readable = with_splits(parts.cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
+    parts = Parts(cohort=readable, store=parts.store)
     parts.cohort.write(folder)
     fitted = fit(
         recipe,
@@ -99,11 +101,12 @@ def train_once(
     metrics: dict[str, Any] = {
         part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
         for part in ("val", "test")
-        if len(predictions.part(part).frame)
+        if part in predictions.splits
     }
     if is_leaked(parts.cohort):
         metrics["leaked_split"] = True
-    log.info("the test part was read once, after every choice was made")
+    if "test" in metrics:
+        log.info("the test part was read once, after every choice was made")
     finish(folder, metrics, fitted.chosen, time.monotonic() - started)
 
 
@@ -113,7 +116,26 @@ def finish(folder: Path, metrics: dict[str, Any], chosen: dict[str, Any] | None,
     environment |= {"finished": now(), "seconds": round(seconds, 1), "chosen": chosen}
     write_json(folder / "environment.json", environment)
     write_json(folder / "metrics.json", metrics)
-    write_report(folder)
+    write_report(folder, part=reported_part(metrics))
+
+
+def reported_part(metrics: dict[str, Any]) -> str:
+    """The part a report is of: the test part, or validation where there is none."""
+    return "test" if "test" in metrics else "val"
+
+
+def _same_pictures(folder: Path, unreadable: list[str]) -> None:
+    """Note which pictures could not be read; a resumed run must find the same ones."""
+    environment = _environment(folder)
+    if environment.setdefault("unreadable", unreadable) != unreadable:
+        raise RunError(
+            f"the pictures changed since {folder} was begun",
+            code="E_RESUME_MISMATCH",
+            expected=f"{len(environment['unreadable'])} unreadable pictures as before",
+            got=f"{len(unreadable)}",
+            remedy="bring the pictures back, or train into another folder",
+        )
+    write_json(folder / "environment.json", environment)
 
 
 def publish_if_finished(folder: Path) -> bool:
@@ -122,7 +144,7 @@ def publish_if_finished(folder: Path) -> bool:
         return False
     log.info("%s is finished already", folder)
     if not (folder / "report.html").is_file():
-        write_report(folder)
+        write_report(folder, part=reported_part(read_json(folder / "metrics.json")))
     return True
 
 
@@ -157,6 +179,12 @@ def claim(folder: Path, recipe: Recipe, cohort: Cohort, seed: int, resume: bool)
                 remedy="resume with the settings it was begun with, or choose another folder with --out",
             )
         return
+    if (folder / "cohort.parquet").is_file():
+        raise RunError(
+            f"{folder} holds a cohort",
+            code="E_RUN_EXISTS",
+            remedy="choose another folder for the run with --out",
+        )
     write_json(folder / "environment.json", describe() | identity)
     write_text(folder / "recipe.yaml", recipe.as_yaml())
 
