@@ -31,6 +31,7 @@ types: setup
 
 docs: setup
 	$(BIN)/python scripts/check_docs.py
+	$(BIN)/python -m pytest -q --doctest-modules src/pulmoscope
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
