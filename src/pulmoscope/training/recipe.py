@@ -4,106 +4,74 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pulmoscope.errors import RecipeError
 from pulmoscope.imaging import Augment, Preprocess
-from pulmoscope.models import HeadSpec, input_statistics
+from pulmoscope.models import input_statistics
+from pulmoscope.training.parts import (
+    CascadePart,
+    EvaluatePart,
+    ModelPart,
+    Part,
+    PredictPart,
+    PublishedNumber,
+    TrainPart,
+)
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 _LARGEST_RECIPE = 1 << 20
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Recipe(Part):
+    """Everything that shapes a run, apart from the cohort and the seed.
 
-
-class ModelPart(_Part):
-    """The network: backbone by name, where its weights start, the dense head."""
-
-    backbone: str = "tf_efficientnet_lite0"
-    weights: str = "imagenet"
-    head: HeadSpec = HeadSpec()
-
-
-class HeadStage(_Part):
-    """Stage 1: the head learns on features of the frozen backbone, computed once.
-
-    ``views`` counts augmented views of every training picture beside the plain one.
+    ``variant`` and ``budget`` say which of a family's settings this is; their effects are in the other fields already.
     """
-
-    epochs: int = Field(default=60, ge=0, le=10_000)
-    batch: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-4, ge=0)
-    patience: int = Field(default=10, ge=1)
-    views: int = Field(default=0, ge=0, le=64)
-
-
-class FinetuneStage(_Part):
-    """Stage 2: every weight learns, with AdamW, linear warm-up and cosine decay.
-
-    ``ema`` is the decay per step of the averaged weights that are validated and kept; 0 keeps the plain weights.
-    ``warmup`` is a fraction of all steps.
-    """
-
-    epochs: int = Field(default=6, ge=0, le=10_000)
-    batch: int = Field(default=32, ge=2)
-    learning_rate: float = Field(default=3e-4, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    patience: int = Field(default=3, ge=1)
-    ema: float = Field(default=0.99, ge=0, lt=1)
-    gradient_clip: float = Field(default=1.0, ge=0)
-
-
-class TrainPart(_Part):
-    """How the network learns."""
-
-    class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "balanced"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    select: Literal["val_loss", "val_accuracy", "val_macro_auroc"] = "val_loss"
-    head: HeadStage = HeadStage()
-    finetune: FinetuneStage = FinetuneStage()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(default=0, ge=0, description="0 takes every GPU, or one CPU process")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-
-
-class EvaluatePart(_Part):
-    """How the numbers get their intervals."""
-
-    replicates: int = Field(default=1000, ge=100, le=100_000)
-
-
-class PublishedNumber(_Part):
-    """A number that a published report prints, with its source; never one of ours."""
-
-    metric: str
-    value: float
-    split: str
-    source: str
-
-
-class Recipe(_Part):
-    """Everything that shapes a run, apart from the cohort and the seed."""
 
     name: str
+    variant: str | None = None
+    budget: Literal["full", "quick"] = "full"
     description: str = ""
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
     model: ModelPart = ModelPart()
+    cascade: CascadePart | None = None
     train: TrainPart = TrainPart()
+    predict: PredictPart = PredictPart()
     evaluate: EvaluatePart = EvaluatePart()
     validation_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     published: tuple[PublishedNumber, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Recipe:
+        for name in ("first", "second") if self.cascade is not None else ():
+            self.stage(name)
+        return self
+
+    def stage(self, name: Literal["first", "second"] | str) -> Recipe:
+        """The recipe of one stage of a cascade, which is a recipe without one.
+
+        Raises:
+            ValueError: The stage changes what both must share.
+        """
+        if self.cascade is None:
+            raise ValueError("the recipe has no cascade")
+        changes = getattr(self.cascade, name)
+        strange = set(changes) - {"model", "train", "augment"}
+        if strange:
+            raise ValueError(
+                f"cascade.{name} may change model, train and augment only, not {sorted(strange)}"
+            )
+        content = self.model_dump(mode="json", exclude={"cascade"})
+        return Recipe.model_validate(merged(content, changes))
 
     def resolved(self) -> Recipe:
         """With the input statistics that the starting weights expect, where the recipe leaves them open.
@@ -125,6 +93,16 @@ class Recipe(_Part):
     def as_yaml(self) -> str:
         """The whole recipe as YAML, defaults included."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``content`` with ``changes`` laid over it, mapping by mapping; anything else replaces what was there."""
+    whole = dict(content)
+    for key, value in changes.items():
+        below = whole.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        whole[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+    return whole
 
 
 def shipped() -> list[str]:
