@@ -11,8 +11,8 @@ class HeadSpec(BaseModel):
     """From the backbone's last map to logits: pooling, then dense layers.
 
     Attributes:
-        pool: ``global`` is the backbone's own pooling; ``4x4`` averages windows of 4 x 4 without padding and flattens (a
-            7 x 7 map leaves one window), as in system B; ``flatten`` takes the map as it is.
+        pool: ``global`` is the backbone's own; ``4x4`` averages windows of 4 x 4 without padding and flattens (a 7 x 7
+            map leaves one window), as in system B; ``flatten`` takes the map as it is.
         hidden: Widths of the hidden layers, first to last; empty for a linear head.
         activation: After every hidden layer.
         dropout: Dropout probability before every dense layer, in [0, 1).

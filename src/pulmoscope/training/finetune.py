@@ -20,7 +20,7 @@ from pulmoscope.models import Classifier
 from pulmoscope.training.batches import Batch
 from pulmoscope.training.history import EpochRow, improves, validation_scores
 from pulmoscope.training.losses import training_loss
-from pulmoscope.training.recipe import FinetuneStage
+from pulmoscope.training.parts import FinetuneStage
 
 
 class Finetune(lightning.LightningModule):

@@ -13,7 +13,7 @@ from torch import nn
 from pulmoscope.errors import TrainingError
 from pulmoscope.training.history import EpochRow, improves, validation_scores
 from pulmoscope.training.losses import training_loss
-from pulmoscope.training.recipe import HeadStage
+from pulmoscope.training.parts import HeadStage
 
 
 def train_head(
