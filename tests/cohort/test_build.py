@@ -206,6 +206,23 @@ def test_folds_are_grouped(tmp_path: Path) -> None:
     assert cohort.frame.groupby("patient_id")["fold"].nunique().max() == 1
 
 
+def test_folds_by_picture_leak_and_are_marked(tmp_path: Path) -> None:
+    root = write_tree(
+        tmp_path,
+        [
+            f"{name}/0000{i:04}_{j:03}.png"
+            for k, name in enumerate("ab")
+            for i in range(k * 50, k * 50 + 8)
+            for j in (0, 1)
+        ],
+    )
+    assert "E_SPLIT_LEAK" in error(root, split="kfold-pictures:4")
+    cohort = build(root, split="kfold-pictures:4", allow_leak=True)
+    assert cohort.info["split"]["leaked"] and cohort.info["split"]["kind"] == "kfold-pictures:4"
+    assert cohort.frame.groupby("patient_id")["fold"].nunique().max() == 2
+    assert cohort.frame["fold"].value_counts().tolist() == [8, 8, 8, 8]
+
+
 def test_filters_see_the_sources_own_columns_and_say_what_they_leave_out(tmp_path: Path) -> None:
     write_tree(tmp_path / "p", [f"{i}.png" for i in range(8)])
     rows = [

@@ -164,6 +164,7 @@ def test_validation_is_carved_from_train_alone() -> None:
         ("patient:0.8,0.1,0.1", SplitPlan(kind="patient", fractions=(0.8, 0.1, 0.1))),
         (" patient:0.8, 0, 0.2", SplitPlan(kind="patient", fractions=(0.8, 0.0, 0.2))),
         ("kfold:5", SplitPlan(kind="kfold", folds=5)),
+        ("kfold-pictures:5", SplitPlan(kind="kfold-pictures", folds=5)),
     ],
 )
 def test_splits_are_read_and_written(text: str, plan: SplitPlan) -> None:

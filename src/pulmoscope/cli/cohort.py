@@ -35,7 +35,8 @@ def build(
     split: Annotated[
         str,
         typer.Option(
-            help="predefined, patient:0.7,0.15,0.15, kfold:5, test (all for judging); auto: as found, else patient."
+            help="predefined, patient:0.7,0.15,0.15, kfold:5, kfold-pictures:5 (leaks), test (all for judging); "
+            "auto: as found, else patient."
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,

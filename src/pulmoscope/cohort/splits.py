@@ -28,7 +28,9 @@ __all__ = [
 ]
 
 PARTS = ("train", "val", "test")
-_FORMS = "auto, predefined, patient:TRAIN,VAL,TEST (fractions that sum to 1) or kfold:K"
+_FORMS = (
+    "auto, predefined, patient:TRAIN,VAL,TEST (fractions that sum to 1), kfold:K, or kfold-pictures:K, which leaks"
+)
 _log = logging.getLogger("pulmoscope")
 
 
@@ -37,19 +39,20 @@ class SplitPlan:
     """How a cohort is to be split.
 
     Attributes:
-        kind: ``auto`` (predefined if every source has a split, else patient), ``predefined``, ``patient``, ``kfold``.
+        kind: ``auto`` (predefined if every source has a split, else patient), ``predefined``, ``patient``, ``kfold``, or
+            ``kfold-pictures``: folds by picture, as many publications had them, to measure what the leak is worth.
         fractions: Shares of train, val and test for ``patient`` and ``auto``.
-        folds: Number of folds for ``kfold``, else 0.
+        folds: Number of folds for ``kfold`` and ``kfold-pictures``, else 0.
     """
 
-    kind: Literal["auto", "predefined", "patient", "kfold"]
+    kind: Literal["auto", "predefined", "patient", "kfold", "kfold-pictures"]
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     folds: int = 0
 
     def __str__(self) -> str:
         if self.kind == "patient":
             return "patient:" + ",".join(f"{share:g}" for share in self.fractions)
-        return f"kfold:{self.folds}" if self.kind == "kfold" else self.kind
+        return f"{self.kind}:{self.folds}" if self.folds else self.kind
 
 
 def parse_split(text: str) -> SplitPlan:
@@ -64,10 +67,10 @@ def parse_split(text: str) -> SplitPlan:
     kind, _, argument = text.strip().partition(":")
     if kind in {"auto", "predefined"} and not argument:
         return SplitPlan(kind="auto" if kind == "auto" else "predefined")
-    if kind == "kfold":
+    if kind == "kfold" or kind == "kfold-pictures":
         if argument.strip().isdecimal() and 2 <= int(argument) <= 1000:
-            return SplitPlan(kind="kfold", folds=int(argument))
-        raise _split_error("the number of folds is wrong", "kfold:K with K from 2 to 1000", text)
+            return SplitPlan(kind=kind, folds=int(argument))
+        raise _split_error("the number of folds is wrong", f"{kind}:K with K from 2 to 1000", text)
     if kind != "patient":
         raise _split_error("there is no such split", _FORMS, text)
     shares: list[float] = []

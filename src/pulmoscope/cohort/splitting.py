@@ -82,10 +82,12 @@ def assign_split(
             )
     elif plan.kind == "patient":
         frame["split"] = splits.split_patients(frame, plan.fractions, seed)
-    elif plan.kind == "kfold":
+    elif plan.folds:
         frame["split"] = pd.Series(None, index=frame.index, dtype="str")
-        frame["fold"] = splits.assign_folds(frame, plan.folds, seed)
-    if val_from_train is not None and plan.kind != "kfold":
+        # By picture every picture is a group of its own; the gate below then finds what that cuts.
+        alone = frame.assign(group_id=frame["image_id"])
+        frame["fold"] = splits.assign_folds(alone if plan.kind == "kfold-pictures" else frame, plan.folds, seed)
+    if val_from_train is not None and not frame["fold"].notna().any():
         _carve(result, val_from_train, seed)
     # The gate stands behind every road, whoever made the split.
     _pass_gate(result, allow_leak=allow_leak, drop_leaks=drop_leaks)

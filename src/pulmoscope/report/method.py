@@ -16,6 +16,7 @@ _KINDS = {
     "predefined": "as the collections define it",
     "patient": "drawn by patient (or group of copies), stratified by class and source",
     "kfold": "k-fold cross-validation, grouped by patient and stratified",
+    "kfold-pictures": "k-fold cross-validation by picture: patients and copies stand in several folds",
     "external": "external: none of these pictures was trained on",
 }
 

@@ -1,0 +1,124 @@
+"""Train a cascade: two networks apart, each on its own pictures, joined to one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pulmoscope.cohort import Cohort
+from pulmoscope.errors import RecipeError
+from pulmoscope.files import make_folder
+from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin
+from pulmoscope.training import Examples, Fitted, Recipe, fit
+from pulmoscope.training.history import write_history
+from pulmoscope.workflow.parts import Parts
+
+
+class Routing(NamedTuple):
+    """Which classes each stage tells apart.
+
+    Attributes:
+        node: The class of the first stage that the second takes apart.
+        first: Classes of the first stage: those outside the node, in the cohort's order, then the node.
+        second: The node's children, in the cohort's order.
+    """
+
+    node: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+
+
+def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progress: bool) -> Fitted:
+    """Train both stages under ``folder/stages`` and join them.
+
+    The first stage learns from every picture, the second from those of the node's children alone; each chooses its own
+    epoch on its own part of the validation pictures.
+
+    Raises:
+        RecipeError: Neither the recipe nor the cohort says which classes stand below which node.
+    """
+    classes = tuple(parts.cohort.classes)
+    routing = find_routing(recipe, parts.cohort)
+    fitted = {}
+    for name, own in (("first", routing.first), ("second", routing.second)):
+        fitted[name] = fit(
+            recipe.stage(name),
+            train=_examples(parts, "train", classes, own),
+            val=_examples(parts, "val", classes, own),
+            classes=own,
+            folder=make_folder(folder / "stages" / name),
+            seed=seed,
+            progress=progress,
+        )
+    first, second = fitted["first"], fitted["second"]
+    spec = CascadeSpec(first=first.spec, second=second.spec, node=routing.node, classes=classes)
+    rows = [
+        replace(row, stage=f"{name} {row.stage}") for name, stage in fitted.items() for row in stage.rows
+    ]
+    write_history(folder / "history.csv", rows)
+    selected = None
+    if first.selected is not None and second.selected is not None:
+        selected = _join(spec, first.selected, second.selected)
+    return Fitted(
+        network=_join(spec, first.network, second.network),
+        selected=selected,
+        spec=spec,
+        origin=_origin(first.origin, second.origin),
+        rows=rows,
+        chosen={"first": first.chosen, "second": second.chosen},
+    )
+
+
+def find_routing(recipe: Recipe, cohort: Cohort) -> Routing:
+    """Which classes stand below the node: as the recipe says, else as the cohort's label scheme does."""
+    classes = tuple(cohort.classes)
+    hierarchy = cohort.info.get("hierarchy") or {}
+    cascade = recipe.cascade
+    if cascade is None:
+        raise RecipeError(f"the recipe {recipe.name} has no cascade")
+    node = cascade.node or (next(iter(hierarchy)) if len(hierarchy) == 1 else None)
+    children = cascade.children or tuple(hierarchy.get(node, ()))
+    inside = tuple(name for name in classes if name in children)
+    outside = tuple(name for name in classes if name not in children)
+    if node is None or len(inside) < 2 or len(inside) != len(set(children)) or not outside or node in classes:
+        raise RecipeError(
+            "the cascade does not fit the cohort's classes",
+            code="E_HIERARCHY",
+            expected="cascade.node, a name that is no class, and cascade.children: two or more classes but not all",
+            got=f"node {node}, children {', '.join(children) or 'none'}, classes {', '.join(classes)}",
+            remedy="build the cohort with a label scheme that has a hierarchy (--labels normal-infected), or set both",
+        )
+    return Routing(node, (*outside, node), inside)
+
+
+def _examples(parts: Parts, split: str, classes: tuple[str, ...], own: tuple[str, ...]) -> Examples:
+    """The pictures of a part that a stage sees; a class that is not the stage's own is in its node."""
+    whole = parts.examples(split)
+    node_seen = set(classes) & set(own) != set(own)
+    codes = np.array([own.index(name) if name in own else len(own) - 1 if node_seen else -1 for name in classes])
+    labels = codes[whole.labels]
+    kept = labels >= 0
+    return Examples(store=whole.store, rows=whole.rows[kept], labels=labels[kept])
+
+
+def _join(spec: CascadeSpec, first: object, second: object) -> CascadeClassifier:
+    joined = CascadeClassifier(spec)
+    states = {"first": first.state_dict(), "second": second.state_dict()}  # type: ignore[attr-defined]
+    joined.load_state_dict(
+        {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
+    )
+    return joined.eval()
+
+
+def _origin(first: WeightsOrigin, second: WeightsOrigin) -> WeightsOrigin:
+    if first == second:
+        return first
+    licences = {one.licence for one in (first, second)}
+    return WeightsOrigin(
+        name=f"{first.name}, then {second.name}",
+        source=f"first stage: {first.source}; second stage: {second.source}",
+        licence=licences.pop() if len(licences) == 1 else None,
+    )
