@@ -218,7 +218,8 @@ def test_folds_by_picture_leak_and_are_marked(tmp_path: Path) -> None:
     )
     assert "E_SPLIT_LEAK" in error(root, split="kfold-pictures:4")
     cohort = build(root, split="kfold-pictures:4", allow_leak=True)
-    assert cohort.info["split"]["leaked"] and cohort.info["split"]["kind"] == "kfold-pictures:4"
+    assert cohort.info["split"]["leaked"]
+    assert cohort.info["split"]["kind"] == "kfold-pictures:4"
     assert cohort.frame.groupby("patient_id")["fold"].nunique().max() == 2
     assert cohort.frame["fold"].value_counts().tolist() == [8, 8, 8, 8]
 

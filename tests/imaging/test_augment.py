@@ -1,4 +1,4 @@
-"""Augmentation: what is asked, no more; by the generator alone."""
+"""Augmentation by its first fields: what is asked, no more; by the generator alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 
 from pulmoscope.imaging import Augment, augment
-from pulmoscope.imaging.augment import affine_matrices
+from pulmoscope.imaging.augmentation.draws import draw
+from pulmoscope.imaging.augmentation.geometry import affine_matrices
 
 FULL = Augment(
     rotate=10,
@@ -117,7 +118,8 @@ def test_flip_fraction_and_exactness() -> None:
 
 
 def test_shear_moves_rows_apart_and_keeps_the_area() -> None:
-    recipe, draws = Augment(shear=20), torch.rand((50, 16), generator=_generator())
+    recipe = Augment(shear=20)
+    draws = draw(recipe, (50, 1, 64, 64), _generator(), torch.device("cpu"))
     matrices = affine_matrices(recipe, draws, 64, 64)
     torch.testing.assert_close(torch.linalg.det(matrices[:, :, :2]), torch.ones(50))
     assert matrices[:, 0, 1].abs().max() <= math.tan(math.radians(20)) + 1e-6
@@ -154,6 +156,40 @@ def test_erased_share_and_size() -> None:
     assert erased.max() <= 0.32**2
     assert erased[erased > 0].min() >= 0.08**2
     assert ((result == 0.5) | (result == 1)).all()
+
+
+# Written down before the later fields were added: recipes of the first fields, some pixels of what they gave, and the
+# generator's next number.
+GOLDEN = [
+    (
+        {"rotate": 10, "translate": 0.05, "zoom": (0.9, 1.1), "shear": 5, "hflip": 0.5, "brightness": 0.1}
+        | {"contrast": 0.2, "gamma": 0.2, "noise": 0.02, "erase": 0.9},
+        [0.560971, 0.374559, 0.449333, 0.3595, 0.612729, 0.0, 0.0],
+        0.450365,
+    ),
+    (
+        {"rotate": 30, "translate": 0.2, "shear": 10, "hflip": 0.5, "zoom": (0.8, 1.3)},
+        [0.659879, 0.587487, 0.442757, 0.636852, 0.531492, 0.0, 0.0],
+        0.219720,
+    ),
+    (
+        {"brightness": 0.2, "contrast": 0.3, "gamma": 0.4},
+        [0.262257, 0.087227, 0.827214, 0.553983, 0.60744, 0.079339, 0.0],
+        0.219720,
+    ),
+    ({"noise": 0.1}, [0.43237, 0.143289, 0.853504, 0.699484, 0.451776, 0.17473, 0.118459], 0.450365),
+    ({"erase": 0.7}, [0.240946, 0.098022, 0.946058, 0.615959, 0.458922, 0.302444, 0.15721], 0.219720),
+]
+
+
+@pytest.mark.parametrize(("fields", "pixels", "following"), GOLDEN)
+def test_the_first_fields_give_what_they_always_gave(
+    fields: dict[str, object], pixels: list[float], following: float
+) -> None:
+    batch, generator = torch.rand((4, 1, 20, 28), generator=_generator(5)), _generator(1)
+    result = augment(batch, Augment.model_validate(fields), generator)
+    torch.testing.assert_close(result.flatten()[149::311], torch.tensor(pixels), rtol=0, atol=2e-6)
+    assert float(torch.rand(1, generator=generator)) == pytest.approx(following, abs=1e-6)
 
 
 def test_wrong_recipes_are_refused() -> None:

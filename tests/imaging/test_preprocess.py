@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dicom_files import radiograph
+from pulmoscope.errors import RecipeError
 from pulmoscope.imaging import Preprocess
 
 ASPECTS = ("pad", "stretch", "crop")
@@ -204,3 +205,17 @@ def test_sixteen_bit_pictures_keep_their_levels_until_after_the_resize() -> None
     stored = Preprocess(size=150, aspect="stretch", interpolation="bilinear").to_store(ramp)
     assert abs(int(stored[75, 75]) - 127.5) <= 1
     assert len(np.unique(stored)) >= 250
+
+
+def test_colours_are_normalised_plane_by_plane() -> None:
+    batch = torch.rand((2, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    fixed = Preprocess(size=16, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.4), channels=3).to_input(batch)
+    for plane, (mean, std) in enumerate(((0.4, 0.1), (0.5, 0.2), (0.6, 0.4))):
+        torch.testing.assert_close(fixed[:, plane], (batch[:, plane] - mean) / std)
+    own = Preprocess(size=16, normalise="per-image", channels=3).to_input(batch)
+    torch.testing.assert_close(own.mean(dim=(2, 3)), torch.zeros(2, 3), rtol=0, atol=1e-5)
+    torch.testing.assert_close(own.std(dim=(2, 3), correction=0), torch.ones(2, 3), rtol=0, atol=1e-4)
+    with pytest.raises(RecipeError, match=r"planes.*expected 1; got 3.*preprocess\.channels=3"):
+        Preprocess(size=16, channels=1).to_input(batch)
+    with pytest.raises(RecipeError, match="expected 1 or 3; got 2"):
+        Preprocess(size=16, channels=3).to_input(batch[:, :2])

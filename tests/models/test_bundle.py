@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -35,6 +36,29 @@ def test_a_bundle_comes_back_with_equal_outputs(bundle: Bundle, tmp_path: Path) 
     assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["model.json", "weights.safetensors"]
 
 
+def test_a_bundle_of_format_1_is_read_as_before(bundle: Bundle, tmp_path: Path) -> None:
+    folder = bundle.save(tmp_path)
+    content = json.loads((folder / "model.json").read_text())
+    assert (content.pop("kind"), content.pop("predict")) == ("classifier", {"views": 1})
+    content["format"] = 1
+    architecture = content["architecture"]
+    content["architecture"] = {name: architecture[name] for name in ("backbone", "channels")}
+    content["architecture"]["head"] = {name: architecture["head"][name] for name in ("hidden", "dropout")}
+    (folder / "model.json").write_text(json.dumps(content))
+    again = load_bundle(folder)
+    assert again.spec == bundle.spec
+    assert again.views == 1
+    picture = torch.rand(1, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(bundle.network()(picture), again.network()(picture))
+
+
+def test_weights_of_another_architecture_are_one_clear_error(bundle: Bundle) -> None:
+    other = bundle.spec.model_copy(update={"backbone": "resnet34"})
+    with pytest.raises(BundleError, match="do not fit the architecture"):
+        dataclasses.replace(bundle, spec=other).network()
+
+
 def test_one_flipped_bit_is_found(bundle: Bundle, tmp_path: Path) -> None:
     folder = bundle.save(tmp_path)
     content = bytearray((folder / "weights.safetensors").read_bytes())
@@ -50,6 +74,8 @@ def test_one_flipped_bit_is_found(bundle: Bundle, tmp_path: Path) -> None:
         (lambda c: c.update(format=99), "another format"),
         (lambda c: c.pop("classes"), "cannot be read"),
         (lambda c: c["preprocess"].update(size="big"), "cannot be read"),
+        (lambda c: c.update(kind="oracle"), "cannot be read"),
+        (lambda c: c["predict"].update(views=0), "cannot be read"),
     ],
 )
 def test_a_damaged_description_is_refused(

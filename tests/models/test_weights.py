@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from safetensors.torch import save_file
 
 from pulmoscope.errors import RecipeError, WeightsError
 from pulmoscope.models import HeadSpec, ModelSpec, build_backbone, build_classifier, installed, load_weights
-from pulmoscope.models.weights import input_statistics
+from pulmoscope.models.weights import input_recipe, input_statistics
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -113,6 +115,37 @@ def test_no_network_gives_one_line_that_says_what_is_here(monkeypatch: pytest.Mo
     with pytest.raises(WeightsError, match="installed here: tf_efficientnet_lite0") as caught:
         load_weights(backbone, "densenet121", 3, "imagenet")
     assert "\n" not in str(caught.value)
+
+
+def test_an_unreachable_hub_is_found_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    def unknown(*args: object, **kwargs: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the hub's client retries for a minute")
+
+    backbone = build_backbone("densenet121", channels=1)
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(WeightsError, match=r"densenet121 are not on this machine.*cannot be reached; remedy"):
+        load_weights(backbone, "DenseNet121", 1, "imagenet")
+    with pytest.raises(WeightsError, match="timm publishes no weights of resnetv2_152"):
+        load_weights(backbone, "ResNet152V2", 1, "imagenet")
+
+
+def test_the_usual_name_takes_the_embedded_weights() -> None:
+    usual, timms = build_backbone("EfficientNet-Lite0", channels=1), build_backbone(LITE0, channels=1)
+    assert load_weights(usual, "EfficientNet-Lite0", 1, "imagenet") == load_weights(
+        timms, LITE0, 1, "imagenet"
+    )
+    assert all(torch.equal(a, b) for a, b in zip(usual.parameters(), timms.parameters(), strict=True))
+    recipe = input_recipe("EfficientNet-Lite0", "imagenet")
+    assert recipe == (224, (127 / 255,), (128 / 255,), 1, "Apache-2.0")
+    assert input_recipe("xception", "imagenet")[:2] == (299, (0.5, 0.5, 0.5))
+    assert input_recipe("vgg16", "imagenet")[3:] == (3, "bsd-3-clause")
 
 
 def test_an_unknown_backbone_suggests() -> None:

@@ -74,7 +74,7 @@ def test_confusion_shows_counts_and_row_shares() -> None:
 
 def test_training_curves_mark_the_chosen_epoch(history: pd.DataFrame) -> None:
     assert chosen_epoch(history) == ("finetune", 3)
-    figure = draw_training_curves(history, ("finetune", 3))
+    figure = draw_training_curves(history, [("finetune", 3)])
     said = texts(figure)
     assert "fine-tuning" in said
     assert "chosen epoch" in said

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,56 +9,17 @@ import torch
 
 import tiny
 from pulmoscope import Cohort, train
-from pulmoscope.errors import RecipeError, RunBusyError, RunError, TrainingError
+from pulmoscope.errors import RunBusyError, RunError, TrainingError
 from pulmoscope.files import exclusive
 from pulmoscope.models import HeadSpec, ModelSpec, build_classifier
-from pulmoscope.training.batches import Batch, TrainingBatches
-from pulmoscope.training.finetune import _averaged, schedule
-from pulmoscope.training.history import validation_scores
-from pulmoscope.training.losses import class_weights
+from pulmoscope.training.batches import Batch
+from pulmoscope.training.finetune import _averaged
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     table = tiny.draw_pictures(tmp_path_factory.mktemp("data") / "bars")
     return Cohort.from_sources({"bars": table}, near_copies=False)
-
-
-def test_the_schedule_warms_up_and_decays() -> None:
-    factors = [schedule(step, 100, 0.1) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == pytest.approx(1.0)
-    assert factors[55] == pytest.approx(0.5)
-    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
-    assert factors[-1] > 0
-
-
-def test_balanced_weights_by_hand_and_by_a_second_library() -> None:
-    from sklearn.utils.class_weight import compute_class_weight
-
-    labels = np.array([0] * 6 + [1] * 3 + [2] * 1)
-    ours = class_weights("balanced", labels, ["a", "b", "c"]).numpy()
-    assert ours == pytest.approx([10 / 18, 10 / 9, 10 / 3])
-    assert ours == pytest.approx(compute_class_weight("balanced", classes=np.arange(3), y=labels))
-    assert class_weights({"a": 1, "b": 2, "c": 3}, labels, ["a", "b", "c"]).tolist() == [1, 2, 3]
-    with pytest.raises(RecipeError, match="every class once"):
-        class_weights({"a": 1}, labels, ["a", "b", "c"])
-
-
-def test_validation_scores_agree_with_torch_and_scikit_learn() -> None:
-    from sklearn.metrics import roc_auc_score
-
-    generator = np.random.default_rng(0)
-    logits, labels = generator.normal(size=(50, 3)), generator.integers(0, 3, 50)
-    weights = np.array([0.5, 1.0, 3.0])
-    scores = validation_scores(logits, labels, weights)
-    loss = torch.nn.CrossEntropyLoss(weight=torch.from_numpy(weights))
-    assert scores["val_loss"] == pytest.approx(
-        float(loss(torch.from_numpy(logits), torch.from_numpy(labels)))
-    )
-    log_p = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
-    areas = [roc_auc_score(labels == c, log_p[:, c]) for c in range(3)]
-    assert scores["val_macro_auroc"] == pytest.approx(np.mean(areas))
 
 
 def test_averaged_weights_are_the_exponential_mean_by_hand() -> None:
@@ -75,37 +35,6 @@ def test_averaged_weights_are_the_exponential_mean_by_hand() -> None:
         decay = min(0.9, (1 + step) / (10 + step))
         expected = float(step) if expected is None else decay * expected + (1 - decay) * step
     assert averaged.module.head[1].bias.tolist() == pytest.approx([expected] * 2)
-
-
-class _Ten:
-    def __len__(self) -> int:
-        return 10
-
-    def take(self, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(chosen), torch.from_numpy(chosen)
-
-
-def test_batches_depend_on_seed_and_epoch_alone_and_cover_everything() -> None:
-    batches = TrainingBatches(_Ten(), batch=4, seed=1)  # type: ignore[arg-type]
-    first, second = (list(batches), list(batches))
-    assert [len(b.labels) for b in first] == [4, 3, 3]
-    assert [b.epoch for b in second] == [2, 2, 2]
-    order = [torch.cat([b.labels for b in epoch]).tolist() for epoch in (first, second)]
-    assert sorted(order[0]) == sorted(order[1]) == list(range(10))
-    assert order[0] != order[1]
-    later = TrainingBatches(_Ten(), batch=4, seed=1, first_epoch=2)  # type: ignore[arg-type]
-    assert torch.cat([b.labels for b in later]).tolist() == order[1]
-
-
-def test_processes_share_every_batch_without_overlap() -> None:
-    shares = []
-    for rank in range(2):
-        batches = TrainingBatches(_Ten(), batch=4, seed=1)  # type: ignore[arg-type]
-        batches.rank, batches.world = rank, 2
-        shares.append([b.labels.tolist() for b in batches])
-    assert len(shares[0]) == len(shares[1]) == 3
-    together = [sorted(a + b) for a, b in zip(*shares, strict=True)]
-    assert sorted(itertools.chain.from_iterable(together)) == list(range(10))
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_line_and_keeps_the_checkpoint(

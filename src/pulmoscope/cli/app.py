@@ -14,7 +14,19 @@ import typer
 from typer.exceptions import TyperException
 
 from pulmoscope import __version__
-from pulmoscope.cli import cohort, demo, doctor, evaluate, predict, report, train
+from pulmoscope.cli import (
+    augment,
+    cohort,
+    demo,
+    doctor,
+    evaluate,
+    model,
+    predict,
+    recipes,
+    replay,
+    report,
+    train,
+)
 from pulmoscope.errors import PulmoscopeError
 
 app = typer.Typer(
@@ -27,11 +39,15 @@ app = typer.Typer(
 )
 app.add_typer(cohort.app, name="cohort")
 app.command("train")(train.train)
+app.command("recipes")(recipes.recipes)
+app.command("replay")(replay.replay)
+app.command("augment")(augment.augment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("model")(model.model)
 
 
 class Interrupted(BaseException):

@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from pulmoscope.cli.replay import BudgetName
+
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, a YAML file, or NAME:VARIANT.")],
     cohort: Annotated[Path, typer.Option(help="Folder that `cohort build` wrote.")],
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    out: Annotated[Path, typer.Option(help="The run's folder; with --seeds the folder of all runs.")],
+    seed: Annotated[int | None, typer.Option(help="Of everything random; 0 by default.")] = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="N,N,...", help="One run a seed in OUT/seed-N, with mean and spread.")
+    ] = "",
+    budget: Annotated[BudgetName, typer.Option(help="The recipe's full or quick setting.")] = BudgetName.FULL,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable."),
@@ -21,16 +27,21 @@ def train(
 ) -> None:
     """Train a model, evaluate it once on the test part, and write the report."""
     from pulmoscope.cohort import Cohort
+    from pulmoscope.errors import RunError
+    from pulmoscope.training import load_recipe
     from pulmoscope.workflow import train as run_training
+    from pulmoscope.workflow import train_seeds
+    from pulmoscope.workflow.seeds import parse_seeds
     from pulmoscope.workflow.summary import describe_run
 
-    run = run_training(
-        recipe,
-        Cohort.read(cohort),
-        out=out,
-        seed=seed,
-        overrides=tuple(set_ or ()),
-        resume=resume,
-        progress=True,
-    )
+    if seeds and seed is not None:
+        raise RunError("--seed and --seeds are given", code="E_USAGE", remedy="give one of them")
+    chosen = load_recipe(recipe, tuple(set_ or ()), budget=budget.value)
+    if seeds:
+        found = train_seeds(
+            chosen, Cohort.read(cohort), seeds=parse_seeds(seeds), out=out, resume=resume, progress=True
+        )
+        print(f"{found}\ntables: {out / 'seeds.csv'}, {out / 'seeds.json'}\nResearch use only.")
+        return
+    run = run_training(chosen, Cohort.read(cohort), out=out, seed=seed or 0, resume=resume, progress=True)
     print(describe_run(run))

@@ -28,9 +28,7 @@ __all__ = [
 ]
 
 PARTS = ("train", "val", "test")
-_FORMS = (
-    "auto, predefined, patient:TRAIN,VAL,TEST (fractions that sum to 1), kfold:K, or kfold-pictures:K, which leaks"
-)
+_FORMS = "auto, predefined, patient:TRAIN,VAL,TEST (fractions that sum to 1), kfold:K, or kfold-pictures:K, which leaks"
 _log = logging.getLogger("pulmoscope")
 
 
@@ -39,8 +37,8 @@ class SplitPlan:
     """How a cohort is to be split.
 
     Attributes:
-        kind: ``auto`` (predefined if every source has a split, else patient), ``predefined``, ``patient``, ``kfold``, or
-            ``kfold-pictures``: folds by picture, as many publications had them, to measure what the leak is worth.
+        kind: ``auto`` (predefined if every source has a split, else patient), ``predefined``, ``patient``, ``kfold``,
+            or ``kfold-pictures``: folds by picture, as many publications had them, to measure what the leak is worth.
         fractions: Shares of train, val and test for ``patient`` and ``auto``.
         folds: Number of folds for ``kfold`` and ``kfold-pictures``, else 0.
     """
@@ -67,9 +65,9 @@ def parse_split(text: str) -> SplitPlan:
     kind, _, argument = text.strip().partition(":")
     if kind in {"auto", "predefined"} and not argument:
         return SplitPlan(kind="auto" if kind == "auto" else "predefined")
-    if kind == "kfold" or kind == "kfold-pictures":
+    if kind in {"kfold", "kfold-pictures"}:
         if argument.strip().isdecimal() and 2 <= int(argument) <= 1000:
-            return SplitPlan(kind=kind, folds=int(argument))
+            return SplitPlan(kind="kfold" if kind == "kfold" else "kfold-pictures", folds=int(argument))
         raise _split_error("the number of folds is wrong", f"{kind}:K with K from 2 to 1000", text)
     if kind != "patient":
         raise _split_error("there is no such split", _FORMS, text)

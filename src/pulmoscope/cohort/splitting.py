@@ -86,7 +86,9 @@ def assign_split(
         frame["split"] = pd.Series(None, index=frame.index, dtype="str")
         # By picture every picture is a group of its own; the gate below then finds what that cuts.
         alone = frame.assign(group_id=frame["image_id"])
-        frame["fold"] = splits.assign_folds(alone if plan.kind == "kfold-pictures" else frame, plan.folds, seed)
+        frame["fold"] = splits.assign_folds(
+            alone if plan.kind == "kfold-pictures" else frame, plan.folds, seed
+        )
     if val_from_train is not None and not frame["fold"].notna().any():
         _carve(result, val_from_train, seed)
     # The gate stands behind every road, whoever made the split.

@@ -19,10 +19,18 @@ from pulmoscope.evaluation.confusion import (
 from pulmoscope.evaluation.curves import RocCurve, auroc, macro_auroc, one_vs_rest_auroc, roc_curve
 from pulmoscope.evaluation.intervals import percentile_interval, wilson
 from pulmoscope.evaluation.metrics import evaluate
+from pulmoscope.evaluation.named import (
+    MEANINGS,
+    mean_ovr_accuracy,
+    mean_specificity,
+    named_estimates,
+    ovr_balanced_accuracy,
+)
 from pulmoscope.evaluation.predictions import Predictions, read_predictions
 from pulmoscope.evaluation.result import ClassMetrics, Estimate, Evaluation, IntervalMethod
 
 __all__ = [
+    "MEANINGS",
     "ClassMetrics",
     "Estimate",
     "Evaluation",
@@ -42,8 +50,12 @@ __all__ = [
     "group_codes",
     "macro_auroc",
     "macro_f1",
+    "mean_ovr_accuracy",
+    "mean_specificity",
+    "named_estimates",
     "npv",
     "one_vs_rest_auroc",
+    "ovr_balanced_accuracy",
     "percentile_interval",
     "ppv",
     "read_predictions",

@@ -10,7 +10,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from pulmoscope.errors import LabelError, PulmoscopeError
-from pulmoscope.models import Bundle, Classifier
+from pulmoscope.models import Bundle, CascadeClassifier, Classifier
 
 METHODS = ("grad-cam",)
 
@@ -23,7 +23,8 @@ def explain(
     Args:
         model: A trained model.
         image: Grey picture (H, W) in [0, 1].
-        target: A class name; by default the class that the model gives.
+        target: A class name; by default the class that the model gives. Of a cascade, the stage that decides the
+            class is explained: the second for a child of its node, else the first.
         method: ``grad-cam`` (Selvaraju et al. 2017, equations 1 and 2).
 
     Returns:
@@ -38,15 +39,30 @@ def explain(
         )
     if target is not None and target not in model.classes:
         raise LabelError(f"the model has no class {target!r}", expected=", ".join(model.classes))
-    network = model.network()
     stored = torch.from_numpy(model.preprocess.to_store(image))[None]
     inputs = model.preprocess.to_input(stored)
+    network, output = _deciding(model.network(), model.classes, inputs, target)
     with GradCAM(model=network, target_layers=[last_spatial_layer(network, inputs)]) as cam:
-        wanted = None if target is None else [ClassifierOutputTarget(model.classes.index(target))]
-        heat = cam(input_tensor=inputs, targets=wanted)[0]
+        heat = cam(input_tensor=inputs, targets=[ClassifierOutputTarget(output)])[0]
     height, width = image.shape
     placed = model.preprocess.unmap(np.asarray(heat, np.float32), width, height)
     return np.clip(placed, 0, 1).astype(np.float32)
+
+
+def _deciding(
+    network: Classifier | CascadeClassifier,
+    classes: tuple[str, ...],
+    inputs: torch.Tensor,
+    target: str | None,
+) -> tuple[Classifier, int]:
+    """The network that decides the target, and the target's place among its outputs."""
+    if target is None:
+        with torch.no_grad():
+            target = classes[int(network(inputs).argmax(dim=1))]
+    if not isinstance(network, CascadeClassifier):
+        return network, classes.index(target)
+    stage, output = network.spec.stage_of(target)
+    return (network.first if stage == "first" else network.second), output
 
 
 def last_spatial_layer(network: Classifier, inputs: torch.Tensor) -> nn.Module:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from pulmoscope.errors import RecipeError
+
 if TYPE_CHECKING:
     import torch
 
@@ -123,13 +125,24 @@ class Preprocess(BaseModel):
         """Normalise a batch on its own device.
 
         Args:
-            batch: (N, S, S) uint8 as stored, or (N, 1, S, S) float in [0, 1].
+            batch: (N, S, S) uint8 as stored, (N, 1, S, S) float in [0, 1], or (N, 3, S, S) where ``channels`` is 3:
+                each plane is then normalised on its own.
 
         Returns:
-            (N, channels, S, S) float32. A constant picture under ``per-image`` gives zeros.
+            (N, channels, S, S) float32. A constant plane under ``per-image`` gives zeros.
+
+        Raises:
+            RecipeError: The batch has colours and the network takes one plane.
         """
         import torch
 
+        if batch.ndim == 4 and batch.shape[1] not in {1, self.channels}:
+            raise RecipeError(
+                "the pictures do not have as many planes as the network takes",
+                expected=f"1 or {self.channels}" if self.channels > 1 else "1",
+                got=str(batch.shape[1]),
+                remedy="set preprocess.channels=3, or leave rgb_shift and hsv_shift out of augment",
+            )
         grey = batch.unsqueeze(1).float().div_(255) if batch.dtype == torch.uint8 else batch.float()
         if self.normalise == "per-image":
             mean = grey.mean(dim=(2, 3), keepdim=True)

@@ -24,6 +24,7 @@ from pulmoscope.inference.compute import (
     forward_precision,
     keep_memory,
 )
+from pulmoscope.inference.views import VIEWS, apply_view
 from pulmoscope.models import Bundle
 
 # A bfloat16 pass moves the margin between two classes by about as much as one grey level does: on EfficientNet-lite0
@@ -89,12 +90,12 @@ class Predictor:
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities (N, C) of pictures as the store keeps them, (N, S, S) uint8."""
         parts = [
-            self._logits(np.ascontiguousarray(pictures[start : start + self.batch]))
+            self._probabilities(np.ascontiguousarray(pictures[start : start + self.batch]))
             for start in range(0, len(pictures), self.batch)
         ]
         if not parts:
             return np.empty((0, len(self.classes)))
-        probabilities: NDArray[np.float64] = torch.softmax(torch.cat(parts).double(), dim=1).numpy()
+        probabilities: NDArray[np.float64] = torch.cat(parts).numpy()
         return probabilities
 
     def predict_store(self, store: PictureStore, image_ids: Iterable[str]) -> NDArray[np.float64]:
@@ -156,23 +157,32 @@ class Predictor:
         return {name: float(value) for name, value in zip(self.classes, row, strict=True)}
 
     @torch.inference_mode()
-    def _logits(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
-        logits = self._forward(pictures, self.precision)
+    def _probabilities(self, pictures: NDArray[np.uint8]) -> torch.Tensor:
+        probabilities, size = self._forward(pictures, self.precision)
         if self._reduced:
-            top = logits.topk(2, dim=1).values
-            allowed = _CLOSE_ABSOLUTE + _CLOSE_RELATIVE * logits.abs().amax(dim=1)
-            close = torch.nonzero(top[:, 0] - top[:, 1] < allowed).flatten()
+            top = probabilities.clamp_min(1e-300).log().topk(2, dim=1).values
+            close = torch.nonzero(top[:, 0] - top[:, 1] < _CLOSE_ABSOLUTE + _CLOSE_RELATIVE * size).flatten()
             if len(close):
                 again = np.resize(close.numpy(), -(-len(close) // _ROUND_UP) * _ROUND_UP)
-                logits[close] = self._forward(pictures[again], "float32")[: len(close)]
-        return logits
+                probabilities[close] = self._forward(pictures[again], "float32")[0][: len(close)]
+        return probabilities
 
-    def _forward(self, pictures: NDArray[np.uint8], precision: Precision) -> torch.Tensor:
+    def _forward(
+        self, pictures: NDArray[np.uint8], precision: Precision
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities (n, C), averaged over the bundle's views, and the mean size (n,) of the largest logit."""
         batch = torch.from_numpy(pictures).to(self.device)
-        inputs = self.bundle.preprocess.to_input(batch).contiguous(memory_format=torch.channels_last)
-        with forward_precision(self.device, precision):
-            logits: torch.Tensor = self._network(inputs)
-        return logits.float().cpu()
+        prepare = self.bundle.preprocess.to_input
+        answers, sizes = [], []
+        for index, view in enumerate(VIEWS[: self.bundle.views]):
+            varied = apply_view(batch[:, None].float() / 255, view) if index else batch
+            inputs = prepare(varied).contiguous(memory_format=torch.channels_last)
+            with forward_precision(self.device, precision):
+                logits = self._network(inputs)
+            logits = logits.double().cpu()
+            answers.append(self._network.log_probabilities(logits).exp())
+            sizes.append(logits.abs().amax(dim=1))
+        return torch.stack(answers).mean(dim=0), torch.stack(sizes).mean(dim=0)
 
 
 def find_pictures(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:

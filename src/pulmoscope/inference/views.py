@@ -1,4 +1,4 @@
-"""Fixed variations of a picture whose answers are averaged: the same ones every time, so prediction stays a function."""
+"""Fixed variations of a picture whose answers are averaged: always the same ones, so prediction stays a function."""
 
 from __future__ import annotations
 

@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pulmoscope.errors import BundleError
 from pulmoscope.files import atomic_path, write_json
 from pulmoscope.imaging import Preprocess
-from pulmoscope.models.network import Classifier, build_classifier
+from pulmoscope.models.cascade import CascadeClassifier, CascadeSpec, build_network
+from pulmoscope.models.network import Classifier
 from pulmoscope.models.spec import ModelSpec, WeightsOrigin
 
-FORMAT = 1
+# 2 added cascades, heads that need the picture's size, options of backbones and views; format 1 is read as before.
+FORMAT = 2
+_READABLE = (1, 2)
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
+_KINDS: dict[str, type[ModelSpec] | type[CascadeSpec]] = {"classifier": ModelSpec, "cascade": CascadeSpec}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,28 +33,41 @@ class Bundle:
     """A trained classifier with all that its prediction needs.
 
     Attributes:
-        spec: Architecture and class order.
+        spec: Architecture and class order, of one classifier or of a cascade.
         preprocess: The frozen recipe from grey pixels to the network's input.
-        weights: State of the classifier on the CPU, float32.
+        weights: State of the network on the CPU, float32; a cascade's names start with ``first.`` and ``second.``.
         origin: Where its starting weights came from.
         notes: What a user of the model must know: training data, caveats, licence.
+        views: Fixed variations of a picture whose probabilities are averaged; 1 is the picture alone.
     """
 
-    spec: ModelSpec
+    spec: ModelSpec | CascadeSpec
     preprocess: Preprocess
     weights: dict[str, torch.Tensor]
     origin: WeightsOrigin
     notes: dict[str, Any] = field(default_factory=dict)
+    views: int = 1
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.spec.classes
 
-    def network(self) -> Classifier:
-        """A fresh network with these weights, in evaluation mode."""
-        network = build_classifier(self.spec, seed=0)
-        network.load_state_dict(self.weights, strict=True)
+    def network(self) -> Classifier | CascadeClassifier:
+        """A fresh network with these weights, in evaluation mode.
+
+        Raises:
+            BundleError: The weights are not those of the architecture.
+        """
+        network = build_network(self.spec, seed=0)
+        try:
+            network.load_state_dict(self.weights, strict=True)
+        except RuntimeError as error:
+            raise BundleError(
+                "the weights do not fit the architecture of the model",
+                got=str(error)[:200],
+                remedy="train again, or use the version that saved it",
+            ) from error
         return network.eval()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
@@ -69,9 +85,11 @@ class Bundle:
             {
                 "format": FORMAT,
                 "use": "Research use only. Not a medical device.",
+                "kind": "classifier" if isinstance(self.spec, ModelSpec) else "cascade",
                 "architecture": self.spec.model_dump(mode="json", exclude={"classes"}),
                 "classes": list(self.classes),
                 "preprocess": self.preprocess.model_dump(mode="json"),
+                "predict": {"views": self.views},
                 "weights_sha256": checksum,
                 "weights_origin": self.origin.model_dump(mode="json"),
                 "notes": self.notes,
@@ -95,15 +113,17 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
             )
     try:
         content = json.loads(model_file.read_text("utf-8"))
-        if content["format"] != FORMAT:
+        if content["format"] not in _READABLE:
             raise BundleError(
                 f"{model_file} is of another format", expected=f"format {FORMAT}", got=str(content["format"])
             )
-        spec = ModelSpec.model_validate({**content["architecture"], "classes": content["classes"]})
+        kind = _KINDS[content.get("kind", "classifier")]
+        spec = kind.model_validate({**content["architecture"], "classes": content["classes"]})
         preprocess = Preprocess.model_validate(content["preprocess"])
         origin = WeightsOrigin.model_validate(content["weights_origin"])
         expected, notes = content["weights_sha256"], content["notes"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValidationError) as error:
+        views = _checked_views(content.get("predict", {}).get("views", 1))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(f"{model_file} cannot be read", got=type(error).__name__) from error
     got = _sha256(weights_file)
     if got != expected:
@@ -117,7 +137,13 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
         weights = load_file(weights_file)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{weights_file} cannot be read", got=type(error).__name__) from error
-    return Bundle(spec=spec, preprocess=preprocess, weights=weights, origin=origin, notes=notes)
+    return Bundle(spec=spec, preprocess=preprocess, weights=weights, origin=origin, notes=notes, views=views)
+
+
+def _checked_views(value: object) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"expected at least one view, got {value!r}")
+    return value
 
 
 def _sha256(path: Path) -> str:

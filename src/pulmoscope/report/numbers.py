@@ -9,6 +9,9 @@ from typing import Any
 UNDEFINED = "undefined"
 
 
+_STAGES = {"head": "the head", "finetune": "fine-tuning"}
+
+
 def number(value: object) -> float | None:
     """``value`` as a finite float, or None where it is null, NaN or no number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -93,3 +96,13 @@ def show_setting(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(show_setting(item) for item in value) or "none"
     return str(value)
+
+
+def show_stage(stage: str) -> str:
+    """A stage of ``history.csv`` in words; ``first`` and ``second`` are the networks of a cascade.
+
+    >>> show_stage("second finetune")
+    'second network, fine-tuning'
+    """
+    part, _, own = stage.rpartition(" ")
+    return (f"{part} network, " if part else "") + _STAGES.get(own, own)

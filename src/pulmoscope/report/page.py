@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from pulmoscope.evaluation import reliability
 from pulmoscope.files import write_text
 from pulmoscope.report.caveats import find_caveats
 from pulmoscope.report.figures.grid import explain_choice, select_cells
-from pulmoscope.report.figures.save import draw_figures, kept_epoch
+from pulmoscope.report.figures.save import draw_figures, kept_epochs
 from pulmoscope.report.inputs import ReportInputs, read_inputs
 from pulmoscope.report.method import method_facts, source_facts, split_facts
-from pulmoscope.report.numbers import show_count, show_rate, show_share, value_of
+from pulmoscope.report.numbers import show_count, show_rate, show_share, show_stage, value_of
 from pulmoscope.report.tables import (
     HEADLINES,
     Table,
@@ -30,6 +30,9 @@ from pulmoscope.report.tables import (
     fold_table,
     settings_table,
 )
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARTS = {"test": "test", "val": "validation", "train": "training"}
@@ -73,6 +76,11 @@ def write_report(run_folder: str | os.PathLike[str], *, part: str = "test") -> P
 
 def render_page(inputs: ReportInputs, figures: Mapping[str, Path]) -> str:
     """The page of ``inputs`` with the PNG ``figures`` by name."""
+    return template("report.html.j2").render(**_context(inputs, figures))
+
+
+def template(name: str) -> Template:
+    """One of the page templates: everything put into it is escaped, and what is missing is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -82,7 +90,7 @@ def render_page(inputs: ReportInputs, figures: Mapping[str, Path]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(**_context(inputs, figures))
+    return environment.get_template(name)
 
 
 def _context(inputs: ReportInputs, figures: Mapping[str, Path]) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def _context(inputs: ReportInputs, figures: Mapping[str, Path]) -> dict[str, Any
         "dropped": dropped_table(info.get("dropped") or {}),
         "where": [str(item) for item in info.get("where") or []],
         "split": split_facts(info, frame),
-        "method": method_facts(inputs, kept_epoch(inputs)),
+        "method": method_facts(inputs, kept_epochs(inputs)),
         "settings": settings,
         "environment": settings_table(environment, "Versions and machine") if environment else None,
         "command": str(inputs.environment.get("command") or ""),
@@ -212,12 +220,9 @@ def _texts(inputs: ReportInputs, ece: float | None) -> dict[str, tuple[str, str]
     scores = inputs.scores
     areas = "; ".join(f"{name} {show_rate(rates.get('auroc'))}" for name, rates in scores["classes"].items())
     shown = "undefined" if ece is None or np.isnan(ece) else f"{ece:.3f}"
-    epoch = kept_epoch(inputs)
-    kept = (
-        f"Epoch {epoch[1]} of {'fine-tuning' if epoch[0] == 'finetune' else 'the head'} was kept."
-        if epoch
-        else ""
-    )
+    kept = " ".join(f"Epoch {epoch} of {show_stage(stage)} was kept." for stage, epoch in kept_epochs(inputs))
+    stages = [] if inputs.history is None else list(dict.fromkeys(inputs.history["stage"].astype(str)))
+    order = ", then ".join(show_stage(stage) for stage in stages)
     return {
         "class_distribution": (
             "Number of pictures by part of the split and class, the bars in the order of the legend."
@@ -225,7 +230,7 @@ def _texts(inputs: ReportInputs, ece: float | None) -> dict[str, tuple[str, str]
             "Bars of the number of pictures; the same counts stand in the tables of this section.",
         ),
         "training_curves": (
-            f"Loss, accuracy and AUROC by epoch, first the head on frozen features, then fine-tuning. {kept} "
+            f"Loss, accuracy and AUROC by epoch: {order}. {kept} "
             "Training values are of augmented pictures, so they may lie below validation.",
             f"Curves of training and validation loss, accuracy and AUROC. {kept}",
         ),

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pulmoscope.imaging import PictureStore
+from pulmoscope.training.sampling import Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,44 @@ class Examples:
         pictures = np.asarray(self.store.pixels[self.rows[chosen]])
         return torch.from_numpy(pictures), torch.from_numpy(self.labels[chosen])
 
+    def part(self, chosen: NDArray[np.int64]) -> Examples:
+        """The examples at positions ``chosen``."""
+        return Examples(store=self.store, rows=self.rows[chosen], labels=self.labels[chosen])
+
+    def joined(self, other: Examples) -> Examples:
+        """These examples, then the others, which must be of the same store.
+
+        Raises:
+            ValueError: They are of another.
+        """
+        if self.store is not other.store:
+            raise ValueError("examples of two stores cannot be joined")
+        return Examples(
+            store=self.store,
+            rows=np.concatenate([self.rows, other.rows]),
+            labels=np.concatenate([self.labels, other.labels]),
+        )
+
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training or validation step sees; ``epoch`` and ``index`` seed its augmentation."""
+    """What one training or validation step sees.
+
+    Attributes:
+        pictures: (n, S, S) uint8.
+        labels: Class indices, (n,).
+        epoch: With ``index`` it seeds the augmentation.
+        index: Of the batch in its epoch, from 0.
+        positions: Of the pictures among the examples, (n,); they stay on the CPU.
+        changes: Which pictures augmentation may change, (n,) bool; None lets it change all.
+    """
 
     pictures: torch.Tensor
     labels: torch.Tensor
     epoch: int
     index: int
+    positions: NDArray[np.int64]
+    changes: torch.Tensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The same batch on another device (Lightning calls this)."""
@@ -52,23 +82,37 @@ class Batch:
             self.labels.to(device, non_blocking=non_blocking),
             self.epoch,
             self.index,
+            self.positions,
+            None if self.changes is None else self.changes.to(device, non_blocking=non_blocking),
         )
 
 
 class TrainingBatches:
-    """One shuffled pass over the examples each time it is iterated.
+    """One epoch of the sampler each time it is iterated.
 
     It counts its own epochs, because Lightning builds the iterator of a resumed run before it tells
-    anyone the epoch. Batches differ in size by one at most, so that none is too small for batch normalisation. With
-    several processes each takes its share of every batch.
+    anyone the epoch. Batches differ in size by one at most, so that none is too small for batch normalisation: each
+    process gets two pictures or more, where there are so many. With several processes each takes its share of every
+    batch.
     """
 
-    def __init__(self, examples: Examples, *, batch: int, seed: int, first_epoch: int = 1) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        sampler: Sampler,
+        *,
+        batch: int,
+        seed: int,
+        first_epoch: int = 1,
+        processes: int = 1,
+    ) -> None:
         self.examples = examples
+        self.sampler = sampler
         self.seed = seed
         self.next_epoch = first_epoch
         self.rank, self.world = 0, 1
-        self._count = max(1, math.ceil(len(examples) / batch))
+        self.pictures = len(sampler)
+        self._count = max(1, min(math.ceil(self.pictures / batch), self.pictures // (2 * processes)))
 
     def __len__(self) -> int:
         return self._count
@@ -76,10 +120,12 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.next_epoch
         self.next_epoch += 1
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
-        for index, whole in enumerate(np.array_split(order, self._count)):
+        drawn = self.sampler.draw(np.random.default_rng([self.seed, epoch]))
+        for index, whole in enumerate(np.array_split(np.arange(len(drawn.positions)), self._count)):
             share = np.array_split(whole, self.world)[self.rank]
-            yield Batch(*self.examples.take(share), epoch, index)
+            chosen = drawn.positions[share]
+            changes = None if drawn.changes is None else torch.from_numpy(drawn.changes[share])
+            yield Batch(*self.examples.take(chosen), epoch, index, chosen, changes)
 
 
 class ValidationBatches:
@@ -96,4 +142,4 @@ class ValidationBatches:
         positions = np.arange(len(self.examples))
         for index in range(len(self)):
             chosen = positions[index * self.batch : (index + 1) * self.batch]
-            yield Batch(*self.examples.take(chosen), 0, index)
+            yield Batch(*self.examples.take(chosen), 0, index, chosen)

@@ -38,10 +38,10 @@ def frozen_features(
     progress: bool = False,
     root: Path | None = None,
 ) -> NDArray[np.float32]:
-    """Pooled features of every picture and of its augmented views.
+    """What the head sees of every picture and of its augmented views.
 
     Args:
-        network: Its backbone is run in evaluation mode and left as it was.
+        network: It is run in evaluation mode and left as it was, on ``device``.
         examples: N pictures.
         preprocess: To the network's input.
         transforms: For the augmented views.
@@ -60,9 +60,8 @@ def frozen_features(
     kept = _read(path)
     if kept is not None and kept.shape[:2] == (views + 1, len(examples)):
         return kept
-    backbone = network.backbone
-    was_training = backbone.training
-    backbone.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    was_training = network.training
+    network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     whole: NDArray[np.float32] | None = None
     starts = [(view, start) for view in range(views + 1) for start in range(0, len(examples), _BATCH)]
     with torch.inference_mode():
@@ -77,11 +76,11 @@ def frozen_features(
             else:
                 inputs = preprocess.to_input(pictures)
             with forward_precision(device, precision):
-                pooled = backbone(inputs.contiguous(memory_format=torch.channels_last))
+                pooled = network.features(inputs.contiguous(memory_format=torch.channels_last))
             if whole is None:
                 whole = np.empty((views + 1, len(examples), pooled.shape[1]), np.float32)
             whole[view, chosen] = pooled.float().cpu().numpy()
-    backbone.train(was_training)
+    network.train(was_training)
     if whole is None:
         raise ValueError("no pictures to compute features of")
     buffer = io.BytesIO()
@@ -108,7 +107,7 @@ def _key(
     digest.update(np.ascontiguousarray(examples.rows).tobytes())
     reduced = precision == "bfloat16" or (precision == "auto" and bfloat16_pays(device))
     shape = {
-        "backbone": network.spec.backbone,
+        "backbone": [network.spec.backbone, network.spec.options, network.spec.head.pool],
         "preprocess": preprocess.model_dump(mode="json"),
         "augment": transforms.model_dump(mode="json") if transforms is not None and views else None,
         "views": views,

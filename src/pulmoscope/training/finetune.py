@@ -1,33 +1,52 @@
-"""Stage 2: every weight learns. A Lightning module whose every step is a function of seed, epoch and batch index."""
+"""Stage 2: the backbone learns too, in Lightning. Every step is a function of seed, epoch and batch index."""
 
 from __future__ import annotations
 
 import functools
-import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from pulmoscope.errors import TrainingError
-from pulmoscope.imaging import Augment, Preprocess, augment
+from pulmoscope.imaging import Augment, Preprocess, augment, mix
 from pulmoscope.models import Classifier
+from pulmoscope.models.freeze import freeze
 from pulmoscope.training.batches import Batch
-from pulmoscope.training.history import EpochRow, improves, validation_scores
-from pulmoscope.training.losses import training_loss
+from pulmoscope.training.failures import finite_loss
+from pulmoscope.training.history import UNKNOWN_SCORES, EpochRow, improves, validation_scores
+from pulmoscope.training.losses import Loss
+from pulmoscope.training.optimisers import build_optimiser, finetune_groups, l1_penalty, set_rate
 from pulmoscope.training.parts import FinetuneStage
+from pulmoscope.training.schedules import rate_factor
+from pulmoscope.training.stopping import Course, ran_out
 
 
 class Finetune(lightning.LightningModule):
     """Trains a classifier whole, validates its averaged weights, and knows its best epoch.
 
-    Its own state (history, best value, epochs without improvement) travels in the checkpoint, so that a resumed run
-    goes on as if it had not stopped.
+    Its own state (history, best value) travels in the checkpoint, so that a resumed run goes on as if it had not
+    stopped.
+
+    Args:
+        network: Trained in place; as much of its backbone as the stage says is frozen here.
+        preprocess: From pictures to the network's input.
+        transforms: Of the training pictures.
+        stage: Epochs, optimiser, rate.
+        loss: Of logits and targets.
+        val_weights: Of the classes in the validation loss, (C,).
+        seed: Of augmentation and dropout.
+        batches: Steps an epoch.
+        pictures: An epoch, over all processes.
+        select: The validation metric that chooses the epoch.
+        stop: What patience waits for.
+        bar: The value of ``select`` to beat: fine-tuned weights are kept only where they validate better.
+        course: Followed instead of a validation part; the last epoch's weights are then kept.
     """
 
     def __init__(
@@ -37,26 +56,34 @@ class Finetune(lightning.LightningModule):
         preprocess: Preprocess,
         transforms: Augment,
         stage: FinetuneStage,
-        class_weights: torch.Tensor,
-        label_smoothing: float,
-        select: str,
+        loss: Loss,
+        val_weights: torch.Tensor,
         seed: int,
-        steps: int,
+        batches: int,
         pictures: int,
+        select: str = "val_loss",
+        stop: Literal["select", "val_loss", "gap"] = "select",
+        bar: float | None = None,
+        course: Course | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.frozen = freeze(network.backbone, stage.frozen) if stage.frozen else []
         self.averaged = _averaged(network, stage.ema) if stage.ema > 0 else None
         self.preprocess = preprocess
         self.transforms = transforms
         self.stage = stage
-        self.select = select
+        self.loss = loss
+        self.val_weights = val_weights.double().numpy()
         self.seed = seed
-        self.steps = steps
+        self.batches = batches
         self.pictures = pictures
-        self.loss = training_loss(class_weights, label_smoothing)
+        self.select = select
+        self.stop = stop
+        self.bar = bar
+        self.course = course
         self.rows: list[EpochRow] = []
-        self.best_value: float | None = None
+        self.best_value = bar
         self.best_epoch = 0
         self.improved = False
         self._seen: list[torch.Tensor] = []
@@ -64,28 +91,27 @@ class Finetune(lightning.LightningModule):
         self._started = time.monotonic()
 
     @property
-    def kept(self) -> nn.Module:
+    def kept(self) -> Classifier:
         """The weights that are validated and saved: averaged ones where there are."""
-        return self.averaged.module if self.averaged is not None else self.network
+        return self.averaged.module if self.averaged is not None else self.network  # type: ignore[return-value]
+
+    @property
+    def epochs(self) -> int:
+        """How many there will be at most."""
+        return self.stage.epochs if self.course is None else self.course.epochs
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or patience ran out."""
-        done = len(self.rows)
-        return done >= self.stage.epochs or done - self.best_epoch >= self.stage.patience
+        if self.course is not None or len(self.rows) >= self.epochs:
+            return len(self.rows) >= self.epochs
+        return ran_out(
+            self.rows, stop=self.stop, select=self.select, patience=self.stage.patience, bar=self.bar
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW (Loshchilov and Hutter 2019); biases and normalisation weights do not decay."""
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
-        return torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": self.stage.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=self.stage.learning_rate,
-            fused=True,
-        )
+        """As the stage says; biases and normalisation weights do not decay."""
+        return build_optimiser(self.stage, finetune_groups(self.network, self.stage), fused=True)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of the epoch."""
@@ -95,13 +121,19 @@ class Finetune(lightning.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the rate and the random state of this very step: nothing of them needs storing."""
         del batch_idx
-        rate = self.stage.learning_rate * schedule(self.global_step, self.steps, self.stage.warmup)
-        for group in self.optimizers().param_groups:  # type: ignore[union-attr]
-            group["lr"] = rate
+        losses = [row.val_loss for row in self.rows]
+        if self.course is not None:
+            losses = list(self.course.val_losses[: len(self.rows)])
+        factor = rate_factor(
+            self.stage, self.global_step, epochs=self.stage.epochs, batches=self.batches, val_losses=losses
+        )
+        set_rate(self.optimizers(), self.stage.learning_rate * factor)  # type: ignore[arg-type]
+        for module in self.frozen:
+            module.eval()
         torch.manual_seed(_step_seed(self.seed, batch, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch.
+        """Loss of one batch, with the L1 penalty.
 
         Raises:
             TrainingError: It is not finite.
@@ -110,21 +142,18 @@ class Finetune(lightning.LightningModule):
         generator = torch.Generator()  # on the CPU, so that a GPU sees the same augmentation
         generator.manual_seed(_step_seed(self.seed, batch, self.global_rank))
         pictures = batch.pictures[:, None].float().div_(255)
-        pictures = augment(pictures, self.transforms, generator)
+        pictures = augment(pictures, self.transforms, generator, only=batch.changes)
+        targets = batch.labels
+        if self.transforms.mixes:
+            pictures, targets = mix(pictures, self.loss.shares(targets), self.transforms, generator)
         inputs = self.preprocess.to_input(pictures).contiguous(memory_format=torch.channels_last)
         logits = self.network(inputs)
-        loss: torch.Tensor = self.loss(logits.float(), batch.labels)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {float(loss.detach())} in epoch {batch.epoch}, batch {batch.index + 1}",
-                code="E_LOSS_NOT_FINITE",
-                remedy="lower train.finetune.learning_rate or set train.finetune.gradient_clip; "
-                "the last good checkpoint is kept",
-            )
+        loss: torch.Tensor = self.loss(logits.float(), targets)
+        finite_loss(loss, "finetune", batch.epoch, batch.index, batch.positions)
         correct = (logits.detach().argmax(dim=1) == batch.labels).sum()
         count = torch.tensor(float(len(batch.labels)), device=loss.device)
         self._seen.append(torch.stack([loss.detach() * count, correct.float(), count]))
-        return loss
+        return loss + l1_penalty(self.network, self.stage.l1) if self.stage.l1 else loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Move the averaged weights."""
@@ -143,35 +172,55 @@ class Finetune(lightning.LightningModule):
         self._validated.append((self.kept.eval()(inputs).float().cpu(), batch.labels.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Write the epoch's row and decide: is it the best, is it the last?"""
-        logits = torch.cat([one for one, _ in self._validated]).double().numpy()
+        """Write the epoch's row and decide: is it the best, is it the last?
+
+        Raises:
+            TrainingError: The validation loss is not finite.
+        """
+        logits = torch.cat([one for one, _ in self._validated]).double()
         labels = torch.cat([one for _, one in self._validated]).numpy()
-        weights = self.loss.weight.double().cpu().numpy()  # type: ignore[union-attr]
+        answers = self.kept.log_probabilities(logits).numpy()
         # Every process validates everything; the first one's scores decide for all, so that all stop together.
-        scores = self.trainer.strategy.broadcast(validation_scores(logits, labels, weights))
+        scores = self.trainer.strategy.broadcast(validation_scores(answers, labels, self.val_weights))
+        if not np.isfinite(scores["val_loss"]):
+            raise TrainingError(
+                f"the validation loss became {scores['val_loss']} in epoch {len(self.rows) + 1}",
+                code="E_LOSS_NOT_FINITE",
+                remedy="lower train.finetune.learning_rate; the last good checkpoint is kept",
+            )
+        self._end_epoch(scores)
+        self.improved = improves(self.select, scores[self.select], self.best_value)
+        if self.improved:
+            self.best_value, self.best_epoch = scores[self.select], len(self.rows)
+        self.trainer.should_stop = self.finished
+
+    def on_train_epoch_end(self) -> None:
+        """Without validation: write the epoch's row; the last epoch is the one to keep."""
+        if self.course is None:
+            return
+        self._end_epoch(UNKNOWN_SCORES)
+        self.improved = self.finished
+        if self.improved:
+            self.best_epoch = len(self.rows)
+
+    def _end_epoch(self, scores: Mapping[str, float]) -> None:
         seen = self.trainer.strategy.reduce(torch.stack(self._seen).sum(dim=0), reduce_op="sum")
         loss, correct, count = seen.tolist()
         if round(count) != self.pictures:
             raise TrainingError(
                 f"an epoch saw {round(count)} pictures", code="E_SHARES", expected=str(self.pictures)
             )
-        row = EpochRow(
-            stage="finetune",
-            epoch=len(self.rows) + 1,
-            train_loss=loss / count,
-            train_accuracy=correct / count,
-            learning_rate=float(self.optimizers().param_groups[0]["lr"]),  # type: ignore[union-attr]
-            seconds=round(time.monotonic() - self._started, 3),
-            **scores,
+        self.rows.append(
+            EpochRow(
+                stage="finetune",
+                epoch=len(self.rows) + 1,
+                train_loss=loss / count,
+                train_accuracy=correct / count,
+                learning_rate=float(self.optimizers().param_groups[-1]["lr"]),  # type: ignore[union-attr]
+                seconds=round(time.monotonic() - self._started, 3),
+                **scores,
+            )
         )
-        self.rows.append(row)
-        value = scores[self.select]
-        self.improved = improves(self.select, value, self.best_value)
-        if self.improved:
-            self.best_value, self.best_epoch = value, row.epoch
-        if np.isnan(scores["val_loss"]):
-            raise TrainingError("the validation loss is undefined", code="E_LOSS_NOT_FINITE")
-        self.trainer.should_stop = self.finished
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Our own state, beside Lightning's."""
@@ -186,15 +235,6 @@ class Finetune(lightning.LightningModule):
         state = checkpoint["pulmoscope"]
         self.rows = [EpochRow(**row) for row in state["rows"]]
         self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
-
-
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor on the learning rate in (0, 1]: linear warm-up over a fraction of the steps, then cosine decay."""
-    rising = max(1, round(steps * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    progress = min(1.0, (step - rising) / max(1, steps - rising))
-    return max(1e-3, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def _step_seed(seed: int, batch: Batch, rank: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,100 +13,148 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pulmoscope.errors import TrainingError
-from pulmoscope.training.history import EpochRow, improves, validation_scores
-from pulmoscope.training.losses import training_loss
+from pulmoscope.training.failures import finite_loss
+from pulmoscope.training.history import UNKNOWN_SCORES, EpochRow, improves, validation_scores
+from pulmoscope.training.losses import Loss
+from pulmoscope.training.optimisers import build_optimiser, l1_penalty, set_rate
 from pulmoscope.training.parts import HeadStage
+from pulmoscope.training.sampling import Drawn, Sampler
+from pulmoscope.training.schedules import rate_factor
+from pulmoscope.training.stopping import Course, ran_out
+
+Scores = Callable[[], dict[str, float]]
 
 
 def train_head(
     head: nn.Module,
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
-    val_features: NDArray[np.float32],
-    val_labels: NDArray[np.int64],
     *,
     stage: HeadStage,
-    class_weights: torch.Tensor,
-    label_smoothing: float,
-    select: str,
+    loss: Loss,
+    sampler: Sampler,
     seed: int,
+    judge: Scores | None,
+    select: str = "val_loss",
+    stop: Literal["select", "val_loss", "gap"] = "select",
+    course: Course | None = None,
 ) -> tuple[list[EpochRow], float | None]:
     """Train ``head`` in place and leave it with the weights of its best validated epoch.
 
+    All of the head's weights decay, its biases too.
+
     Args:
-        head: (N, D) -> (N, C).
-        features: (V + 1, N, D): the plain pictures and their augmented views; each epoch draws one view a picture.
+        head: (N, F) -> (N, C).
+        features: (V + 1, N, F): the plain pictures and their augmented views. What may be changed is shown by a view
+            that is drawn anew each time, the plain one among them unless the epoch shows that too.
         labels: (N,) class indices.
-        val_features: (M, D).
-        val_labels: (M,).
-        stage: Epochs, batch, rate, decay, patience.
-        class_weights: (C,).
-        label_smoothing: In [0, 1).
-        select: The validation metric that decides.
+        stage: Epochs, batch, optimiser, rate.
+        loss: Of logits and labels.
+        sampler: Of the N pictures.
         seed: Of order, views and dropout.
+        judge: Validation scores of the head as it is, in evaluation mode; None with a course.
+        select: The score that decides.
+        stop: What patience waits for.
+        course: Followed instead of a validation part; the last epoch's weights are then kept.
 
     Returns:
-        A row an epoch, and the best value of ``select`` (None where nothing was trained).
+        A row an epoch, and the best value of ``select`` (None where nothing was validated).
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or ``select`` is undefined in every epoch.
     """
-    loss_of = training_loss(class_weights, label_smoothing)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
-    plain, targets = torch.from_numpy(features), torch.from_numpy(labels)
-    validation = torch.from_numpy(val_features)
-    weights = class_weights.double().numpy()
+    optimizer = build_optimiser(stage, [{"params": list(head.parameters())}])
+    shown, targets = torch.from_numpy(features), torch.from_numpy(labels)
+    pictures = len(sampler)
+    batches = max(1, -(-pictures // stage.batch))
     rows: list[EpochRow] = []
-    best_value, best_epoch, best = None, 0, copy.deepcopy(head.state_dict())
-    batches = max(1, -(-len(labels) // stage.batch))
-    for epoch in range(1, stage.epochs + 1):
+    best_value: float | None = None
+    best: dict[str, Any] = {}
+    for epoch in range(1, (stage.epochs if course is None else course.epochs) + 1):
         started = time.monotonic()
+        losses = tuple(row.val_loss for row in rows) if course is None else course.val_losses[: epoch - 1]
         order_of = np.random.default_rng([seed, epoch])
-        order = order_of.permutation(len(labels))
-        views = torch.from_numpy(order_of.integers(len(features), size=len(labels)))
+        drawn = sampler.draw(order_of)
+        views = torch.from_numpy(_views(drawn, len(features), order_of))
+        positions = torch.from_numpy(drawn.positions)
         head.train()
-        total, correct = 0.0, 0
+        total, correct, rate = 0.0, 0, 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(order_of.integers(2**62)))
-            for chosen in np.array_split(order, batches):
-                index = torch.from_numpy(chosen)
-                logits = head(plain[views[index], index])
-                loss = loss_of(logits, targets[index])
-                if not torch.isfinite(loss):
-                    raise TrainingError(
-                        f"the head's loss became {float(loss.detach())} in epoch {epoch}",
-                        code="E_LOSS_NOT_FINITE",
-                        remedy="lower train.head.learning_rate",
-                    )
+            for number, slots in enumerate(np.array_split(np.arange(pictures), batches)):
+                step = (epoch - 1) * batches + number
+                rate = stage.learning_rate * rate_factor(
+                    stage, step, epochs=stage.epochs, batches=batches, val_losses=losses
+                )
+                set_rate(optimizer, rate)
+                here = slice(slots[0], slots[-1] + 1)
+                index = positions[here]
+                logits = head(shown[views[here], index])
+                value = loss(logits, targets[index])
+                found = finite_loss(value, "head", epoch, number, index.numpy())
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                (value + l1_penalty(head, stage.l1) if stage.l1 else value).backward()
+                if stage.gradient_clip:
+                    nn.utils.clip_grad_norm_(head.parameters(), stage.gradient_clip)
                 optimizer.step()
-                total += float(loss.detach()) * len(chosen)
+                total += found * len(slots)
                 correct += int((logits.argmax(dim=1) == targets[index]).sum())
         head.eval()
-        with torch.inference_mode():
-            scores = validation_scores(head(validation).double().numpy(), val_labels, weights)
+        scores = judge() if judge is not None else UNKNOWN_SCORES
         rows.append(
             EpochRow(
                 stage="head",
                 epoch=epoch,
-                train_loss=total / len(labels),
-                train_accuracy=correct / len(labels),
-                learning_rate=stage.learning_rate,
+                train_loss=total / pictures,
+                train_accuracy=correct / pictures,
+                learning_rate=rate,
                 seconds=round(time.monotonic() - started, 3),
                 **scores,
             )
         )
+        if course is not None:
+            continue
         if improves(select, scores[select], best_value):
-            best_value, best_epoch, best = scores[select], epoch, copy.deepcopy(head.state_dict())
-        if epoch - best_epoch >= stage.patience:
+            best_value, best = scores[select], copy.deepcopy(head.state_dict())
+        if ran_out(rows, stop=stop, select=select, patience=stage.patience):
             break
-    if rows and best_value is None:
-        raise TrainingError(
-            f"{select} is undefined in every epoch, so no epoch can be chosen",
-            code="E_UNDEFINED",
-            expected="a validation part with pictures of at least two classes",
-            remedy="carve more validation (--val-from-train), or --set train.select=val_loss",
-        )
-    head.load_state_dict(best)
+    if rows and course is None:
+        if best_value is None:
+            raise undefined(select)
+        head.load_state_dict(best)
     return rows, best_value
+
+
+def head_judge(
+    head: nn.Module,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    log_probabilities: Callable[[torch.Tensor], torch.Tensor],
+) -> Scores:
+    """Validation scores of ``head`` on features (M, F) and labels (M,), as often as they are asked for."""
+    validation = torch.from_numpy(features)
+
+    def judge() -> dict[str, float]:
+        with torch.inference_mode():
+            answers = log_probabilities(head(validation).double()).numpy()
+        return validation_scores(answers, labels, weights)
+
+    return judge
+
+
+def undefined(select: str) -> TrainingError:
+    """The error of a run whose metric never has a value."""
+    return TrainingError(
+        f"{select} is undefined in every epoch, so no epoch can be chosen",
+        code="E_UNDEFINED",
+        expected="a validation part with pictures of at least two classes",
+        remedy="carve more validation (--val-from-train), or --set train.select=val_loss",
+    )
+
+
+def _views(drawn: Drawn, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Which view each picture of an epoch is shown by; the plain one, 0, where it may not be changed."""
+    if drawn.changes is None or count == 1:
+        return generator.integers(count, size=len(drawn.positions))
+    return np.where(drawn.changes, generator.integers(1, count, size=len(drawn.changes)), 0)

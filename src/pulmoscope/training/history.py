@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulmoscope.evaluation import auroc
+from pulmoscope.evaluation.confusion import balanced_accuracy, confusion_matrix, macro_f1
 from pulmoscope.files import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """One epoch. Losses in nats; the training columns are of augmented pictures, before the epoch's end."""
+    """One epoch. Losses in nats; the training columns are of augmented pictures, before the epoch's end.
+
+    ``train_loss`` is the recipe's loss, ``val_loss`` the cross-entropy weighted by class, whatever the recipe's loss,
+    so that runs compare. The validation columns are NaN where nothing was validated or the metric is undefined.
+    """
 
     stage: str
     epoch: int
@@ -29,6 +34,14 @@ class EpochRow:
     val_macro_auroc: float
     learning_rate: float
     seconds: float
+    val_balanced_accuracy: float = float("nan")
+    val_macro_f1: float = float("nan")
+
+
+UNKNOWN_SCORES = {
+    name: float("nan")
+    for name in ("val_loss", "val_accuracy", "val_macro_auroc", "val_balanced_accuracy", "val_macro_f1")
+}
 
 
 def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
@@ -42,29 +55,54 @@ def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
 
 
 def validation_scores(
-    logits: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> dict[str, float]:
-    """``val_loss`` (class-weighted, nats), ``val_accuracy``, ``val_macro_auroc`` of logits (N, C) and labels (N,)."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    """The validation columns of a row.
+
+    Means over classes are over those that are defined: with a class that no picture is of, they go by the others.
+
+    Args:
+        log_probabilities: (N, C), normalised.
+        labels: Class indices, (N,).
+        weights: Of the classes in ``val_loss``, (C,).
+
+    Returns:
+        A value for each of ``UNKNOWN_SCORES``; all NaN where a log-probability is.
+    """
+    if np.isnan(log_probabilities).any():
+        return dict(UNKNOWN_SCORES)
+    classes = log_probabilities.shape[1]
     sample_weights = weights[labels]
     losses = -log_probabilities[np.arange(len(labels)), labels]
-    areas = [auroc(labels == index, log_probabilities[:, index]) for index in range(logits.shape[1])]
+    predicted = log_probabilities.argmax(axis=1)
+    counts = confusion_matrix(labels, predicted, classes)
+    areas = [auroc(labels == index, log_probabilities[:, index]) for index in range(classes)]
     defined = [area for area in areas if not np.isnan(area)]
     return {
         "val_loss": float(np.sum(losses * sample_weights) / np.sum(sample_weights)),
-        "val_accuracy": float(np.mean(logits.argmax(axis=1) == labels)),
+        "val_accuracy": float(np.mean(predicted == labels)),
         "val_macro_auroc": float(np.mean(defined)) if defined else float("nan"),
+        "val_balanced_accuracy": float(balanced_accuracy(counts)),
+        "val_macro_f1": float(macro_f1(counts)),
     }
 
 
 def improves(select: str, value: float, best: float | None) -> bool:
-    """Whether ``value`` of the metric ``select`` beats ``best``; an undefined value never does."""
+    """Whether ``value`` of the metric ``select`` beats ``best``; an undefined value never does. Losses are to fall."""
     if np.isnan(value):
         return False
     if best is None:
         return True
     return value < best if select == "val_loss" else value > best
+
+
+def best_row(rows: Sequence[EpochRow], select: str) -> EpochRow | None:
+    """The first row with the best value of the metric ``select``; None where it is undefined in all."""
+    best: EpochRow | None = None
+    for row in rows:
+        if improves(select, getattr(row, select), None if best is None else getattr(best, select)):
+            best = row
+    return best
 
 
 def _number(value: Any) -> Any:

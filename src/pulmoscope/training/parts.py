@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pulmoscope.models import HeadSpec
 
@@ -32,10 +32,14 @@ class ModelPart(Part):
 class Optimisation(Part):
     """What both stages share: the optimiser, its rate and how the rate moves.
 
-    ``schedule`` moves the rate by step: ``constant``; ``cosine`` to 0; ``one-cycle`` (Smith 2018); ``step`` multiplies
-    by ``factor`` every ``step_epochs``; ``inverse-time`` divides by 1 + t * rate / epochs at step t (Keras's decay of
-    lr/epochs); ``plateau`` multiplies by ``factor`` after ``plateau_patience`` epochs in which the validation loss did
-    not fall. ``warmup`` is the fraction of all steps in which the rate first rises, linearly, from 0.
+    ``weight_decay`` is decoupled for adamw and an L2 penalty for the others; ``l1`` times the sum of the absolute
+    weights, without biases and normalisation, is added to the loss.
+
+    ``schedule`` moves the rate by step: ``constant``; ``cosine`` to 0; ``one-cycle`` (Smith 2018) from 1/25 up and down
+    to nearly 0; ``step`` multiplies by ``factor`` every ``step_epochs``; ``inverse-time`` divides by
+    1 + t * rate / epochs at step t (Keras's decay of lr/epochs); ``plateau`` multiplies by ``factor`` after
+    ``plateau_patience`` epochs in which the validation loss did not fall. ``warmup`` is the fraction of all steps in
+    which the rate first rises, linearly, from 0; of one-cycle it is the length of its own rise, 0.3 where it is 0.
     ``gradient_clip`` bounds the gradient's norm; 0 does not.
     """
 
@@ -55,7 +59,8 @@ class Optimisation(Part):
 class HeadStage(Optimisation):
     """Stage 1: the head learns on features of the frozen backbone, computed once.
 
-    ``views`` counts augmented views of every training picture beside the plain one.
+    ``views`` counts augmented views of every training picture beside the plain one. ``expand`` and ``augment_only``
+    choose among them; pictures are not mixed here.
     """
 
     epochs: int = Field(default=60, ge=0, le=10_000)
@@ -89,19 +94,23 @@ class TrainPart(Part):
     """How the network learns.
 
     Attributes:
-        loss: ``binary-cross-entropy`` judges each class on its own; it goes with a sigmoid head.
+        loss: Of the probabilities that the head gives. ``binary-cross-entropy`` judges each class on its own; it goes
+            with a sigmoid head, and on a softmax is what Keras computes there.
         focal_gamma: Exponent of the focal loss (Lin et al. 2017).
-        class_weights: In the loss.
+        class_weights: In the loss. ``balanced`` counts the pictures of an epoch as they are sampled; the validation
+            loss goes by the pictures there are.
         label_smoothing: Share of the label spread over all classes.
         sampling: ``over`` repeats pictures of the smaller classes until all are as many as the largest, ``under`` draws
             from the larger as many as the smallest has; both anew each epoch.
         augment_only: Classes whose pictures alone are changed; ``minority`` is the smallest; null changes all.
         expand: Each epoch holds every picture once as it is and ``expand`` - 1 times changed; 1 changes the one.
+            Pictures that ``augment_only`` leaves as they are come once.
         limit: At most so many training pictures, drawn by class shares; null takes all.
         select: The validation metric that chooses the epoch.
         stop: What patience waits for: the metric of ``select``, the validation loss, or the generalisation gap
             (validation minus training loss), which must not keep growing.
-        refit: Train again on training and validation pictures for as many epochs as validation chose.
+        refit: Train again, from the same start, on training and validation pictures for as many epochs as validation
+            chose, at the same rates. The first training is what validation numbers are of.
     """
 
     loss: Literal["cross-entropy", "focal", "binary-cross-entropy"] = "cross-entropy"
@@ -120,6 +129,14 @@ class TrainPart(Part):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(default=0, ge=0, description="0 takes every GPU, or one CPU process")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("finetune")
+    @classmethod
+    def _check_epochs(cls, finetune: FinetuneStage, info: ValidationInfo) -> FinetuneStage:
+        head = info.data.get("head")
+        if finetune.epochs == 0 and head is not None and head.epochs == 0:
+            raise ValueError("nothing would be trained: head.epochs and finetune.epochs are both 0")
+        return finetune
 
 
 class CascadePart(Part):
@@ -160,6 +177,7 @@ class PublishedNumber(Part):
         variant: The variant of the recipe that stands for its model; null for a recipe without variants.
         n: Pictures it was measured on, where the report says.
         data: The collection's name among our readers, where it is one that is public; else in words.
+        classes: Number of classes it was measured over, where that could differ from ours.
         comparable: Whether a run on ``data`` measures the same thing.
         note: What a reader must know, such as what the number really is.
     """
@@ -171,5 +189,6 @@ class PublishedNumber(Part):
     variant: str | None = None
     n: int | None = None
     data: str = ""
+    classes: int | None = Field(default=None, ge=2)
     comparable: bool = True
     note: str = ""

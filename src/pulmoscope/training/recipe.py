@@ -1,21 +1,17 @@
-"""The recipe: one YAML file that says all that shapes a run, validated whole."""
+"""The recipe: all that shapes a run apart from the cohort and the seed, validated whole."""
 
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pulmoscope.errors import RecipeError
 from pulmoscope.imaging import Augment, Preprocess
-from pulmoscope.models import input_statistics
+from pulmoscope.models.weights import input_recipe
 from pulmoscope.training.parts import (
     CascadePart,
     EvaluatePart,
@@ -26,8 +22,8 @@ from pulmoscope.training.parts import (
     TrainPart,
 )
 
-RECIPES = Path(__file__).parents[1] / "recipes"
-_LARGEST_RECIPE = 1 << 20
+Budget = Literal["full", "quick"]
+_STAGES: tuple[Literal["first", "second"], ...] = ("first", "second")
 
 
 class Recipe(Part):
@@ -38,7 +34,7 @@ class Recipe(Part):
 
     name: str
     variant: str | None = None
-    budget: Literal["full", "quick"] = "full"
+    budget: Budget = "full"
     description: str = ""
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
@@ -52,11 +48,24 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Recipe:
-        for name in ("first", "second") if self.cascade is not None else ():
-            self.stage(name)
+        wrong = []
+        for name in _STAGES if self.cascade is not None else ():
+            try:
+                self.stage(name)
+            except ValidationError as error:
+                wrong += [f"cascade.{name}.{mistake}" for mistake in mistakes_of(error)]
+            except ValueError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
-    def stage(self, name: Literal["first", "second"] | str) -> Recipe:
+    @property
+    def title(self) -> str:
+        """Name and variant, such as ``system_c:flat``."""
+        return self.name if self.variant is None else f"{self.name}:{self.variant}"
+
+    def stage(self, name: Literal["first", "second"]) -> Recipe:
         """The recipe of one stage of a cascade, which is a recipe without one.
 
         Raises:
@@ -76,19 +85,37 @@ class Recipe(Part):
     def resolved(self) -> Recipe:
         """With the input statistics that the starting weights expect, where the recipe leaves them open.
 
-        Weights with one mean for all colour planes take the grey picture once; others take it three times.
+        Weights that treat all colour planes alike take the grey picture once; others, and an augmentation that changes
+        colours, take it three times.
+
+        Raises:
+            RecipeError: The augmentation changes colours, and the recipe asks for one channel.
         """
         given = self.preprocess.model_fields_set
-        mean, std = input_statistics(self.model.backbone, self.model.weights)
+        expected = input_recipe(self.model.backbone, self.model.weights)
         channels: Literal[1, 3] = self.preprocess.channels
         if "channels" not in given:
-            channels = 1 if len(set(mean)) == len(set(std)) == 1 else 3
+            channels = 1 if expected.channels == 1 and not self._needs_colours() else 3
+        elif channels == 1 and self._needs_colours():
+            raise RecipeError(
+                f"{self.title}: the augmentation changes colours, which one channel has not",
+                expected="preprocess.channels of 3, or none given",
+                got="1",
+                remedy="leave preprocess.channels out, or the shifts of colour",
+            )
         chosen: dict[str, Any] = {"channels": channels}
         if "mean" not in given and "std" not in given:
-            chosen |= {"mean": _per_channel(mean, channels), "std": _per_channel(std, channels)}
+            chosen |= {
+                "mean": _per_channel(expected.mean, channels),
+                "std": _per_channel(expected.std, channels),
+            }
         content = self.model_dump(mode="json")
         content["preprocess"] |= chosen
         return Recipe.model_validate(content)
+
+    def _needs_colours(self) -> bool:
+        stages = [self] if self.cascade is None else [self.stage(name) for name in _STAGES]
+        return any(stage.augment.colours for stage in stages)
 
     def as_yaml(self) -> str:
         """The whole recipe as YAML, defaults included."""
@@ -105,47 +132,30 @@ def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return whole
 
 
-def shipped() -> list[str]:
-    """Names of the recipes that come with Pulmoscope."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
-def load_recipe(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its shipped name or its path and apply ``key=value`` overrides.
+def parse_recipe(content: Any, where: str) -> Recipe:
+    """Validate a mapping as a recipe; ``where`` names it in the error.
 
     Raises:
-        RecipeError: It cannot be read, or holds mistakes: all of them are named at once.
+        RecipeError: All mistakes at once.
     """
-    path = _find(name_or_path)
-    try:
-        if path.stat().st_size > _LARGEST_RECIPE:
-            raise RecipeError(f"{path} is too large for a recipe", expected="under 1 MiB")
-        # OmegaConf loads safely and bounds the expansion of YAML aliases.
-        config = OmegaConf.load(path)
-        if not OmegaConf.is_dict(config) or not config:
-            raise RecipeError(f"{path} is not a recipe", expected="a mapping of names to values")
-        for item in overrides:
-            key, equals, value = item.partition("=")
-            if not equals or not key.strip():
-                raise RecipeError(
-                    f"--set {item!r} cannot be read", expected="key=value, as in train.finetune.epochs=3"
-                )
-            OmegaConf.update(config, key.strip(), yaml.safe_load(value), merge=False)
-        content = OmegaConf.to_container(config, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise RecipeError(f"{path} cannot be read", got=str(error)) from error
-    if isinstance(content, dict):
-        content.setdefault("name", path.stem)
-    return parse_recipe(content, str(path))
-
-
-def parse_recipe(content: Any, where: str) -> Recipe:
-    """Validate a mapping as a recipe; ``where`` names it in the error."""
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        mistakes = "; ".join(_mistake(one) for one in error.errors())
-        raise RecipeError(f"{where}: {mistakes}") from error
+        raise RecipeError(f"{where}: {'; '.join(mistakes_of(error))}") from error
+
+
+def find_mistakes(content: Any) -> list[str]:
+    """What is wrong with a mapping as a recipe, a sentence each."""
+    try:
+        Recipe.model_validate(content)
+    except ValidationError as error:
+        return mistakes_of(error)
+    return []
+
+
+def mistakes_of(error: ValidationError) -> list[str]:
+    """Pydantic's findings in our words."""
+    return [_mistake(one) for one in error.errors()]
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> list[float]:
@@ -154,33 +164,30 @@ def _per_channel(values: tuple[float, ...], channels: int) -> list[float]:
     return list(values)
 
 
-def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    named = RECIPES / f"{name_or_path}.yaml"
-    if path.name == str(name_or_path) and named.is_file():
-        return named
-    near = difflib.get_close_matches(str(name_or_path), shipped(), n=2)
-    raise RecipeError(
-        f"no recipe {str(name_or_path)!r}",
-        expected=f"a file, or one of {', '.join(shipped())}",
-        remedy=f"did you mean {' or '.join(near)}?" if near else None,
-    )
-
-
 def _mistake(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
-        return f"{place}: {error['msg'].lower()}, got {error['input']!r}"
-    near = difflib.get_close_matches(str(error["loc"][-1]), _fields(error["loc"][:-1]), n=1)
-    return f"{place}: no such field" + (f", did you mean {near[0]}?" if near else "")
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _fields(error["loc"][:-1]), n=1)
+        return f"{place}: no such field" + (f", did you mean {near[0]}?" if near else "")
+    if error["type"] == "value_error":
+        # Our own validators' words, which name what they got.
+        said = str(error["ctx"]["error"])
+        return f"{place}: {said}" if place else said
+    return f"{place}: {error['msg'].lower()}, got {error['input']!r}"
 
 
 def _fields(place: Sequence[Any]) -> list[str]:
     model: Any = Recipe
     for part in place:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
+        if model is None or part not in model.model_fields:
             return []
-        model = model.model_fields[part].annotation
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+        model = _model_in(model.model_fields[part].annotation)
+    return [] if model is None else list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, alone or beside None."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RecipeError
 from pulmoscope.files import make_folder
 from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin
 from pulmoscope.training import Examples, Fitted, Recipe, fit
-from pulmoscope.training.history import write_history
+from pulmoscope.training.history import EpochRow, write_history
 from pulmoscope.workflow.parts import Parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedCascade:
+    """What training a cascade leaves, as :class:`pulmoscope.training.Fitted` does; ``chosen`` has a stage each."""
+
+    network: CascadeClassifier
+    selected: CascadeClassifier | None
+    spec: CascadeSpec
+    origin: WeightsOrigin
+    rows: list[EpochRow]
+    chosen: dict[str, Any]
+    pictures: int
 
 
 class Routing(NamedTuple):
@@ -31,7 +45,7 @@ class Routing(NamedTuple):
     second: tuple[str, ...]
 
 
-def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progress: bool) -> Fitted:
+def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progress: bool) -> FittedCascade:
     """Train both stages under ``folder/stages`` and join them.
 
     The first stage learns from every picture, the second from those of the node's children alone; each chooses its own
@@ -42,7 +56,9 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
     """
     classes = tuple(parts.cohort.classes)
     routing = find_routing(recipe, parts.cohort)
-    fitted = {}
+    fitted: dict[str, Fitted] = {}
+    own: tuple[str, ...]
+    name: Literal["first", "second"]
     for name, own in (("first", routing.first), ("second", routing.second)):
         fitted[name] = fit(
             recipe.stage(name),
@@ -55,19 +71,18 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
         )
     first, second = fitted["first"], fitted["second"]
     spec = CascadeSpec(first=first.spec, second=second.spec, node=routing.node, classes=classes)
-    rows = [
-        replace(row, stage=f"{name} {row.stage}") for name, stage in fitted.items() for row in stage.rows
-    ]
+    rows = [replace(row, stage=f"{part} {row.stage}") for part, one in fitted.items() for row in one.rows]
     write_history(folder / "history.csv", rows)
     selected = None
     if first.selected is not None and second.selected is not None:
         selected = _join(spec, first.selected, second.selected)
-    return Fitted(
+    return FittedCascade(
         network=_join(spec, first.network, second.network),
         selected=selected,
         spec=spec,
         origin=_origin(first.origin, second.origin),
         rows=rows,
+        pictures=first.pictures,
         chosen={"first": first.chosen, "second": second.chosen},
     )
 
@@ -97,16 +112,17 @@ def find_routing(recipe: Recipe, cohort: Cohort) -> Routing:
 def _examples(parts: Parts, split: str, classes: tuple[str, ...], own: tuple[str, ...]) -> Examples:
     """The pictures of a part that a stage sees; a class that is not the stage's own is in its node."""
     whole = parts.examples(split)
-    node_seen = set(classes) & set(own) != set(own)
-    codes = np.array([own.index(name) if name in own else len(own) - 1 if node_seen else -1 for name in classes])
+    # The first stage's last class is the node, which is no class of the cohort; the second's are all its own.
+    rest = -1 if set(own) <= set(classes) else len(own) - 1
+    codes = np.array([own.index(name) if name in own else rest for name in classes])
     labels = codes[whole.labels]
     kept = labels >= 0
     return Examples(store=whole.store, rows=whole.rows[kept], labels=labels[kept])
 
 
-def _join(spec: CascadeSpec, first: object, second: object) -> CascadeClassifier:
+def _join(spec: CascadeSpec, first: nn.Module, second: nn.Module) -> CascadeClassifier:
     joined = CascadeClassifier(spec)
-    states = {"first": first.state_dict(), "second": second.state_dict()}  # type: ignore[attr-defined]
+    states = {"first": first.state_dict(), "second": second.state_dict()}
     joined.load_state_dict(
         {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
     )

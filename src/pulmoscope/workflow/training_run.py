@@ -7,11 +7,14 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RunError
@@ -21,6 +24,7 @@ from pulmoscope.inference import Predictor
 from pulmoscope.models import Bundle
 from pulmoscope.report import write_report
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
+from pulmoscope.workflow.cascade import FittedCascade, fit_cascade
 from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run, read_json
@@ -85,18 +89,22 @@ def train_once(
     readable = with_splits(parts.cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
     parts = Parts(cohort=readable, store=parts.store)
     parts.cohort.write(folder)
-    fitted = fit(
-        recipe,
-        train=parts.examples("train"),
-        val=parts.examples("val"),
-        classes=tuple(cohort.classes),
-        folder=folder,
-        seed=seed,
-        progress=progress,
-    )
+    fitted: Fitted | FittedCascade
+    if recipe.cascade is not None:
+        fitted = fit_cascade(recipe, parts, folder=folder, seed=seed, progress=progress)
+    else:
+        fitted = fit(
+            recipe,
+            train=parts.examples("train"),
+            val=parts.examples("val"),
+            classes=tuple(cohort.classes),
+            folder=folder,
+            seed=seed,
+            progress=progress,
+        )
     bundle = _bundle(recipe, parts.cohort, fitted, seed)
     bundle.save(folder / "model")
-    predictions = _predict(bundle, parts, recipe)
+    predictions = _predict(bundle, fitted, parts, recipe)
     predictions.write(folder / "predictions.parquet")
     metrics: dict[str, Any] = {
         part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
@@ -215,18 +223,19 @@ def _environment(folder: Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted, seed: int) -> Bundle:
+def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted | FittedCascade, seed: int) -> Bundle:
     return Bundle(
         spec=fitted.spec,
         preprocess=recipe.preprocess,
-        weights={name: value.detach().contiguous() for name, value in fitted.network.state_dict().items()},
+        views=recipe.predict.views,
+        weights=_state(fitted.network),
         origin=fitted.origin,
         notes={
             "recipe": recipe.name,
             "seed": seed,
             "chosen": fitted.chosen,
             "sources": sorted(cohort.frame["source"].unique()),
-            "training_pictures": int((cohort.frame["split"] == "train").sum()),
+            "training_pictures": fitted.pictures,
             "cohort": cohort.fingerprint(),
             "leaked_split": is_leaked(cohort),
             "caveats": list(cohort.info.get("caveats", [])),
@@ -234,12 +243,23 @@ def _bundle(recipe: Recipe, cohort: Cohort, fitted: Fitted, seed: int) -> Bundle
     )
 
 
-def _predict(bundle: Bundle, parts: Parts, recipe: Recipe) -> Predictions:
-    predictor = Predictor(bundle, device=recipe.train.device, precision=recipe.train.precision)
+def _state(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+
+
+def _predict(bundle: Bundle, fitted: Fitted | FittedCascade, parts: Parts, recipe: Recipe) -> Predictions:
+    """Validation and test; a network trained again on validation pictures too must not be judged on them."""
+    chooser = bundle if fitted.selected is None else replace(bundle, weights=_state(fitted.selected))
     frame = parts.cohort.frame
-    held_out = frame[frame["split"].isin(["val", "test"])].reset_index(drop=True)
-    probabilities = predictor.predict_store(parts.store, held_out["image_id"])
-    return predictions_table(held_out, probabilities, bundle.classes)
+    tables = []
+    for model, part in ((chooser, "val"), (bundle, "test")):
+        rows = frame[frame["split"] == part].reset_index(drop=True)
+        if not len(rows):
+            continue
+        predictor = Predictor(model, device=recipe.train.device, precision=recipe.train.precision)
+        probabilities = predictor.predict_store(parts.store, rows["image_id"])
+        tables.append(predictions_table(rows, probabilities, bundle.classes).frame)
+    return Predictions(pd.concat(tables, ignore_index=True), bundle.classes)
 
 
 def predictions_table(frame: pd.DataFrame, probabilities: Any, classes: Sequence[str]) -> Predictions:

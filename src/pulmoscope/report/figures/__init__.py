@@ -1,6 +1,7 @@
 """The figures of a run: each a function of arrays or tables that returns a Matplotlib figure."""
 
 from pulmoscope.report.figures.confusion import draw_confusion
+from pulmoscope.report.figures.curves import draw_curves
 from pulmoscope.report.figures.distribution import draw_class_distribution
 from pulmoscope.report.figures.grid import GridCell, draw_prediction_grid, explain_choice, select_cells
 from pulmoscope.report.figures.reliability import draw_reliability
@@ -13,6 +14,7 @@ __all__ = [
     "chosen_epoch",
     "draw_class_distribution",
     "draw_confusion",
+    "draw_curves",
     "draw_prediction_grid",
     "draw_reliability",
     "draw_roc",

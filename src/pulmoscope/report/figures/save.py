@@ -52,7 +52,7 @@ def draw_figures(inputs: ReportInputs) -> dict[str, Path]:
         figure = draw_class_distribution(inputs.cohort.frame, inputs.cohort.classes)
         saved["class_distribution"] = save_png(figure, target / "class_distribution.png")
     if inputs.history is not None:
-        figure = draw_training_curves(inputs.history, kept_epoch(inputs))
+        figure = draw_training_curves(inputs.history, kept_epochs(inputs))
         saved["training_curves"] = save_png(figure, target / "training_curves.png")
     confusion = inputs.scores.get("confusion")
     if confusion:
@@ -73,12 +73,17 @@ def draw_figures(inputs: ReportInputs) -> dict[str, Path]:
     return saved
 
 
-def kept_epoch(inputs: ReportInputs) -> tuple[str, int] | None:
-    """Stage and epoch whose weights the run kept: as recorded, else the lowest validation loss."""
+def kept_epochs(inputs: ReportInputs) -> list[tuple[str, int]]:
+    """Stage and epoch whose weights the run kept, one a network: as recorded, else the lowest validation loss."""
     chosen = inputs.environment.get("chosen")
+    if isinstance(chosen, dict) and {"first", "second"} <= set(chosen):
+        return [
+            (f"{part} {chosen[part]['stage']}", int(chosen[part]["epoch"])) for part in ("first", "second")
+        ]
     if isinstance(chosen, dict) and chosen.get("stage") and chosen.get("epoch"):
-        return str(chosen["stage"]), int(chosen["epoch"])
-    return None if inputs.history is None else chosen_epoch(inputs.history)
+        return [(str(chosen["stage"]), int(chosen["epoch"]))]
+    lowest = None if inputs.history is None else chosen_epoch(inputs.history)
+    return [] if lowest is None else [lowest]
 
 
 def grid_cells(inputs: ReportInputs, *, count: int = 25, seed: int = 0) -> list[GridCell]:

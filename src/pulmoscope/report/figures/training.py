@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pulmoscope.report.numbers import show_stage
 from pulmoscope.report.style import COLOURS, FAINT, INK, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, dress, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_STAGES = {"head": "head", "finetune": "fine-tuning"}
 _LOSS = (("train_loss", "training", 0), ("val_loss", "validation", 1))
 _RATES = (
     ("train_accuracy", "training accuracy", 0),
@@ -35,7 +36,7 @@ def chosen_epoch(history: pd.DataFrame) -> tuple[str, int] | None:
     return str(row["stage"]), int(row["epoch"])
 
 
-def draw_training_curves(history: pd.DataFrame, chosen: tuple[str, int] | None = None) -> Figure:
+def draw_training_curves(history: pd.DataFrame, chosen: Sequence[tuple[str, int]] = ()) -> Figure:
     """Draw loss (left), accuracy and AUROC (right) against the epoch.
 
     The stages stand one after the other, a line between them; epochs are counted within their stage. Training values
@@ -43,7 +44,7 @@ def draw_training_curves(history: pd.DataFrame, chosen: tuple[str, int] | None =
 
     Args:
         history: A row an epoch: stage, epoch, and the columns of ``history.csv`` as far as they are there.
-        chosen: Stage and epoch whose weights were kept; marked on every panel.
+        chosen: Stage and epoch whose weights were kept, one a network; marked on every panel.
     """
     figure = new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
@@ -53,11 +54,11 @@ def draw_training_curves(history: pd.DataFrame, chosen: tuple[str, int] | None =
         zip(stages, np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(int).tolist(), strict=True)
     )
     x = history["epoch"].astype(int) + history["stage"].astype(str).map(starts).astype(int)
-    mark = starts[chosen[0]] + chosen[1] if chosen and chosen[0] in starts else None
+    marks = [starts[stage] + epoch for stage, epoch in chosen if stage in starts]
 
-    _panel(left, history, x, _LOSS, mark)
+    _panel(left, history, x, _LOSS, marks)
     dress(left, title="Loss", x="epoch within its stage", y="loss")
-    _panel(right, history, x, _RATES, mark)
+    _panel(right, history, x, _RATES, marks)
     dress(right, title="Accuracy and AUROC", x="epoch within its stage", y="rate")
     low = right.dataLim.y0
     if np.isfinite(low):
@@ -78,7 +79,7 @@ def draw_training_curves(history: pd.DataFrame, chosen: tuple[str, int] | None =
             if starts[stage]:
                 axes.axvline(starts[stage] + 0.5, color=FAINT, linewidth=1.2, linestyle=(0, (2, 2)))
             axes.annotate(
-                _STAGES.get(stage, stage), (starts[stage] + 0.5 + length / 2, 1.0), xycoords=("data", "axes fraction"),
+                show_stage(stage), (starts[stage] + 0.5 + length / 2, 1.0), xycoords=("data", "axes fraction"),
                 xytext=(0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=SMALL_SIZE, color=FAINT,
             )  # fmt: skip
         if axes.get_legend_handles_labels()[0]:
@@ -91,7 +92,7 @@ def _panel(
     history: pd.DataFrame,
     x: pd.Series,
     series: tuple[tuple[str, str, int], ...],
-    mark: int | None,
+    marks: Sequence[int],
 ) -> None:
     """Draw the given columns; the chosen epoch gets a line and a ring on the validation values."""
     folds = list(history["fold"].unique()) if "fold" in history and history["fold"].notna().any() else [None]
@@ -112,14 +113,14 @@ def _panel(
                     markerfacecolor="white" if training else COLOURS[number],
                     label=name if fold == folds[0] and piece[0] == 0 else None,
                 )  # fmt: skip
-            if mark is not None and fold is None and not training:
-                kept = x.loc[rows.index].to_numpy() == mark
+            if marks and fold is None and not training:
+                kept = np.isin(x.loc[rows.index].to_numpy(), marks)
                 axes.plot(
                     x.loc[rows.index].to_numpy()[kept], values[kept], linestyle="", marker="o", markersize=13,
                     markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.6,
                 )  # fmt: skip
-    if mark is not None:
-        axes.axvline(mark, color=INK, linewidth=1.2, label="chosen epoch", zorder=1)
+    for number, mark in enumerate(marks):
+        axes.axvline(mark, color=INK, linewidth=1.2, label="chosen epoch" if not number else None, zorder=1)
     if not axes.has_data():
         axes.text(
             0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", fontsize=TEXT_SIZE, color=FAINT

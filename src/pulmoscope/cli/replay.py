@@ -1,0 +1,50 @@
+"""``pulmoscope replay``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class BudgetName(StrEnum):
+    """How much of the report's setting is trained."""
+
+    FULL = "full"
+    QUICK = "quick"
+
+
+def replay(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, a YAML file, or NAME:VARIANT.")],
+    cohort: Annotated[Path, typer.Option(help="Folder that `cohort build` wrote.")],
+    out: Annotated[Path, typer.Option(help="The folder of all runs and tables.")],
+    seeds: Annotated[str, typer.Option(metavar="N,N,...", help="One run a variant and seed.")] = "0",
+    budget: Annotated[
+        BudgetName, typer.Option(help="The report's own setting, or one reduced to minutes and labelled so.")
+    ] = BudgetName.FULL,
+    variants: Annotated[str, typer.Option(metavar="NAME,...", help="Only these variants.")] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a field of every variant; repeatable."),
+    ] = None,
+) -> None:
+    """Train every variant of a recipe and set its published numbers beside ours; goes on where it was stopped."""
+    from pulmoscope.cohort import Cohort
+    from pulmoscope.workflow import replay as run_replay
+    from pulmoscope.workflow.replay_text import as_text
+    from pulmoscope.workflow.seeds import parse_seeds
+
+    found = run_replay(
+        recipe,
+        Cohort.read(cohort),
+        out=out,
+        seeds=parse_seeds(seeds),
+        budget=budget.value,
+        variants=[name.strip() for name in variants.split(",") if name.strip()],
+        overrides=tuple(set_ or ()),
+        progress=True,
+    )
+    print(as_text(found))
+    print(f"page: {out / 'replay.html'}\nResearch use only.")

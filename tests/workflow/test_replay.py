@@ -1,0 +1,255 @@
+"""Replays and several seeds, trained for real on noise pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import tiny
+from commands import Command, contents
+from pulmoscope.cohort import Cohort
+from pulmoscope.errors import RecipeError, RunError
+from pulmoscope.evaluation import Predictions
+from pulmoscope.imaging import Preprocess
+from pulmoscope.models import Bundle, CascadeSpec, HeadSpec, ModelSpec, WeightsOrigin, build_classifier
+from pulmoscope.workflow import replay, train_seeds
+from pulmoscope.workflow.replay_table import collection_names, hard_routed, parameter_count
+from pulmoscope.workflow.seeds import median_index, parse_seeds, spread
+
+PUBLISHED = [
+    {"metric": "accuracy", "value": 0.01, "split": "test", "source": "them", "data": "bars", "variant": "plain"},
+    {"metric": "mean_ovr_accuracy", "value": 0.5, "split": "test", "source": "them", "data": "moon",
+     "variant": "plain", "note": "Printed as accuracy."},
+    {"metric": "parameters_millions", "value": 85.43, "split": "none", "source": "them", "variant": "plain"},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer dots make the reports of the runs quick."""
+    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder of runs but the logs, which say that a run was finished already."""
+    return {name: content for name, content in contents(folder).items() if not name.endswith("log.jsonl")}
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    folder = tmp_path_factory.mktemp("bars")
+    return Cohort.from_sources({"bars": tiny.draw_pictures(folder / "data", n=60)}, near_copies=False)
+
+
+def family(folder: Path) -> Path:
+    """Two variants, one of which has no weights to start from; the head alone is trained."""
+    train = {"head": {"epochs": 2}, "finetune": {"epochs": 0}}
+    content = tiny.RECIPE | {
+        "name": "bars",
+        "train": train,
+        "variants": {"plain": {}, "lost": {"model": {"weights": "file:nowhere.safetensors"}}},
+        "quick": {"train": {"limit": 12}},
+        "published": PUBLISHED,
+    }
+    path = folder / "bars.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_a_replay_tells_published_from_ours_and_goes_on_past_a_failure(
+    tmp_path: Path, cohort: Cohort, command: Command
+) -> None:
+    recipe = family(tmp_path)
+    out = tmp_path / "replay"
+    cohort.write(tmp_path / "cohort")
+    printed = command.done("replay", recipe, "--cohort", tmp_path / "cohort", "--seeds", "0,1", "--out", out)
+    whole = pd.read_csv(out / "replay.csv")
+    table = whole[whole["model"] == "plain"].set_index("metric")
+    told = json.loads((out / "replay.json").read_text())
+    runs = [json.loads((out / "plain" / f"seed-{seed}" / "metrics.json").read_text()) for seed in (0, 1)]
+    ours = [run["test"]["accuracy"]["value"] for run in runs]
+
+    accuracy = table.loc["accuracy"]
+    assert accuracy["ours"] == pytest.approx(np.mean(ours))
+    assert accuracy["sd"] == pytest.approx(np.std(ours, ddof=1))
+    assert accuracy["published"] == 0.01
+    assert accuracy["verdict"] == "ours is above"
+    lower = int(np.argmin(ours)) if ours[0] != ours[1] else 0
+    assert accuracy["interval_seed"] == lower
+    assert accuracy["low"] == pytest.approx(runs[lower]["test"]["accuracy"]["low"])
+    ovr = table.loc["mean_ovr_accuracy"]
+    assert ovr["verdict"] == "not comparable: other data than moon"
+    assert ovr["ours"] == pytest.approx(1 - 2 * (1 - np.mean(ours)) / 3)
+    assert table.loc["parameters_millions"]["verdict"] == "ours is below"
+
+    lost = [row for row in told["rows"] if row["model"] == "lost"]
+    assert [row["verdict"].partition(": E_WEIGHTS")[0] for row in lost] == ["not trained"]
+    assert "nowhere.safetensors" in told["failures"][0]["reason"]
+    assert not (out / "lost" / "seed-0").exists()  # with other weights the variant may begin anew
+
+    page = (out / "replay.html").read_text()
+    assert "Research use only" in page
+    assert "ours is above" in page
+    assert "data:image/png;base64," in page
+    assert "://" not in page
+    markdown = (out / "replay.md").read_text()
+    assert "| plain | accuracy over all classes | 0.01 [1] |" in markdown
+    assert "Printed as accuracy." in markdown
+    for words in ("ours is above", "not trained", "Research use only."):
+        assert words in printed
+
+    # Nothing that is finished is trained again: not a byte of the runs changes.
+    before = kept(out / "plain")
+    (out / "replay.html").unlink()
+    replay(recipe, cohort, out=out, seeds=(0, 1))
+    assert kept(out / "plain") == before
+    assert (out / "replay.html").is_file()
+
+    with pytest.raises(RunError, match="other settings"):
+        replay(recipe, cohort, out=out, budget="quick")
+    line = command.refused("E_RECIPE", "replay", recipe, "--cohort", tmp_path / "cohort", "--variants", "plian",
+                           "--out", tmp_path / "other")  # fmt: skip
+    assert "did you mean plain?" in line
+
+
+def test_a_killed_replay_goes_on_where_it_was(
+    tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    recipe = family(tmp_path)
+    job = sys.modules["pulmoscope.workflow.replay"]
+    true_train, trained = job.train, []
+
+    def train_until_killed(*args: object, seed: int, **options: object) -> object:
+        if seed == 1 and len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(seed)
+        return true_train(*args, seed=seed, **options)
+
+    monkeypatch.setattr(job, "train", train_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        replay(recipe, cohort, out=tmp_path / "out", seeds=(0, 1), variants=("plain",), budget="quick")
+    first = kept(tmp_path / "out" / "plain" / "seed-0")
+    monkeypatch.setattr(job, "train", true_train)
+    found = replay(recipe, cohort, out=tmp_path / "out", seeds=(0, 1), variants=("plain",), budget="quick")
+    assert kept(tmp_path / "out" / "plain" / "seed-0") == first
+    verdicts = {row.metric: row.verdict for row in found.rows}
+    assert verdicts["accuracy"].startswith("not comparable: quick: reduced size/number")
+    assert "quick: reduced size/number, not the report's setting" in (
+        tmp_path / "out" / "replay.html"
+    ).read_text().replace("&#39;", "'")
+
+
+def test_a_cross_validated_cohort_counts_what_all_folds_held_out(tmp_path: Path) -> None:
+    table = tiny.draw_pictures(tmp_path / "data", n=36)
+    folds = Cohort.from_sources({"bars": table}, split="kfold:2", near_copies=False)
+    found = replay(f"{family(tmp_path)}:plain", folds, out=tmp_path / "out", budget="quick")
+    assert [row.n for row in found.rows if row.metric == "accuracy"] == [36]
+    assert [len(one) for one in found.histories().values()] == [2]
+    pooled = json.loads((tmp_path / "out" / "plain" / "seed-0" / "metrics.json").read_text())["test"]
+    (model,) = found.models
+    assert model.measured["accuracy"].values == (pytest.approx(pooled["accuracy"]["value"]),)
+    assert model.measured["seconds_per_epoch"].values[0] > 0
+
+
+def test_several_seeds_by_one_command(tmp_path: Path, cohort: Cohort, command: Command) -> None:
+    cohort.write(tmp_path / "cohort")
+    recipe = family(tmp_path)
+    arguments = ("train", f"{recipe}:plain", "--cohort", tmp_path / "cohort", "--budget", "quick", "--seeds", "4,7",
+                 "--out", tmp_path / "out")  # fmt: skip
+    printed = command.done(*arguments)
+    runs = {
+        seed: json.loads((tmp_path / "out" / f"seed-{seed}" / "metrics.json").read_text())["test"]
+        for seed in (4, 7)
+    }
+    told = json.loads((tmp_path / "out" / "seeds.json").read_text())
+    values = [runs[seed]["classes"]["covid"]["sensitivity"]["value"] for seed in (4, 7)]
+    found = told["metrics"]["sensitivity:covid"]
+    assert found["mean"] == pytest.approx(sum(values) / 2)
+    assert found["sd"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert (found["min"], found["max"]) == (min(values), max(values))
+    assert found["seeds"]["7"] == runs[7]["classes"]["covid"]["sensitivity"]
+    assert (told["variant"], told["budget"]) == ("plain", "quick")
+    table = pd.read_csv(tmp_path / "out" / "seeds.csv").set_index("metric")
+    assert table.loc["accuracy", "seed_4_low"] == pytest.approx(runs[4]["accuracy"]["low"])
+    assert "2 seeds, the test part" in printed
+    command.refused("E_RUN_EXISTS", *arguments)
+    assert command.done(*arguments, "--resume") == printed
+    command.refused("E_USAGE", *arguments, "--seed", "1")
+    command.refused("E_USAGE", *arguments[:-4], "--seeds", "1,1", "--out", tmp_path / "x")
+
+
+def test_spread_and_median_by_hand() -> None:
+    found = spread([0.7, 0.9, 0.8, float("nan")])
+    assert (found.n, found.minimum, found.maximum) == (3, 0.7, 0.9)
+    assert found.mean == pytest.approx(0.8)
+    assert found.sd == pytest.approx(0.1)  # squares .01 + .01, halved, rooted
+    assert np.isnan(spread([0.5]).sd)
+    assert np.isnan(spread([]).mean)
+    assert median_index([0.4, 0.1, 0.3, 0.2]) == 3  # the lower of .2 and .3
+    assert median_index([float("nan")]) is None
+    assert parse_seeds(" 2, 0") == (2, 0)
+    for wrong in ("", "a", "-1", "1,,2", "1.5", "0,0"):
+        with pytest.raises(RunError):
+            parse_seeds(wrong)
+
+
+def test_hard_routing_lets_the_first_stage_decide() -> None:
+    stage = {"backbone": "x", "channels": 1, "head": HeadSpec()}
+    spec = CascadeSpec(
+        first=ModelSpec(classes=("normal", "infected"), **stage),
+        second=ModelSpec(classes=("covid", "other"), **stage),
+        node="infected",
+        classes=("normal", "covid", "other"),
+    )
+    table = Predictions.from_arrays(
+        image_id=["a", "b"],
+        probabilities=[[0.4, 0.35, 0.25], [0.6, 0.3, 0.1]],
+        classes=["normal", "covid", "other"],
+        label=["covid", "normal"],
+    )
+    # a: 0.4 is the largest single probability, but infected has 0.6 together.
+    assert table.predicted.tolist() == [0, 0]
+    assert hard_routed(table, spec).predicted.tolist() == [1, 0]
+
+
+def test_parameters_are_counted_as_keras_counts_them() -> None:
+    spec = ModelSpec(
+        backbone="mobilenetv2", size=32, channels=3, head=HeadSpec(hidden=(128, 32)), classes=("a", "b", "c")
+    )
+    network = build_classifier(spec, seed=0)
+    bundle = Bundle(
+        spec=spec,
+        preprocess=Preprocess(size=32),
+        weights=network.state_dict(),
+        origin=WeightsOrigin(name="random", source="test"),
+    )
+    # keras.applications.MobileNetV2(include_top=False) has 2,257,984; then 1280-128-32-3 with biases.
+    head = 1280 * 128 + 128 + 128 * 32 + 32 + 32 * 3 + 3
+    assert parameter_count(bundle) == 2_257_984 + head
+
+
+def test_a_cohort_of_one_collection_knows_its_names(cohort: Cohort) -> None:
+    assert {"bars", "table", "table.csv"} <= collection_names(cohort)
+    frame = cohort.frame.copy()
+    frame.loc[0, "source"] = "other"
+    assert collection_names(Cohort(frame, cohort.info, cohort.dropped)) == frozenset()
+
+
+def test_a_variant_is_named_once(tmp_path: Path, cohort: Cohort) -> None:
+    recipe = family(tmp_path)
+    with pytest.raises(RecipeError, match="names a variant already"):
+        replay(f"{recipe}:plain", cohort, out=tmp_path / "out", variants=("lost",))
+    with pytest.raises(RunError, match="distinct"):
+        train_seeds(recipe, cohort, seeds=(), out=tmp_path / "out")
