@@ -15,11 +15,12 @@ from commands import Command, contents
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RecipeError, RunError
 from pulmoscope.evaluation import Predictions
+from pulmoscope.evaluation.spread import median_index, spread
 from pulmoscope.imaging import Preprocess
 from pulmoscope.models import Bundle, CascadeSpec, HeadSpec, ModelSpec, WeightsOrigin, build_classifier
 from pulmoscope.workflow import replay, train_seeds
 from pulmoscope.workflow.replay_table import collection_names, hard_routed, parameter_count
-from pulmoscope.workflow.seeds import median_index, parse_seeds, spread
+from pulmoscope.workflow.seeds import parse_seeds
 
 PUBLISHED = [
     {"metric": "accuracy", "value": 0.01, "split": "test", "source": "them", "data": "bars", "variant": "plain"},
@@ -128,7 +129,7 @@ def test_a_killed_replay_goes_on_where_it_was(
     import sys
 
     recipe = family(tmp_path)
-    job = sys.modules["pulmoscope.workflow.replay"]
+    job = sys.modules["pulmoscope.workflow.replay_run"]
     true_train, trained = job.train, []
 
     def train_until_killed(*args: object, seed: int, **options: object) -> object:

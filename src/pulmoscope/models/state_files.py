@@ -59,7 +59,9 @@ def find_file(address: str) -> tuple[Path, str]:
         return _download(rest)
     path = Path(rest).expanduser()
     if kind != "file" or not path.is_file():
-        raise WeightsError(f"no weights file {path}", remedy="check weights: file:PATH in the recipe")
+        raise WeightsError(
+            f"no weights file {path}", remedy="name it in the recipe, or by --set model.weights=..."
+        )
     return path, path.name
 
 

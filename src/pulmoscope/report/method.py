@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pulmoscope.imaging import Augment
 from pulmoscope.report.inputs import ReportInputs
 from pulmoscope.report.numbers import number, show_count, show_rate, show_seconds, show_setting, show_stage
 
@@ -134,7 +135,9 @@ def method_facts(inputs: ReportInputs, kept: Sequence[tuple[str, int]]) -> Facts
             ("Input", f"{size} x {size} pixels, proportions: {preprocess.get('aspect')}, "
              f"intensity: {preprocess.get('intensity')}, normalisation: {preprocess.get('normalise')}")
         )  # fmt: skip
-    augment = {name: value for name, value in _mapping(recipe.get("augment")).items() if not _idle(value)}
+    augment = Augment.model_validate(recipe.get("augment") or {}).model_dump(
+        mode="json", exclude_defaults=True
+    )
     if recipe:
         facts.append(("Augmentation", show_setting(augment) if augment else "none"))
     train = _mapping(recipe.get("train"))
@@ -162,8 +165,3 @@ def method_facts(inputs: ReportInputs, kept: Sequence[tuple[str, int]]) -> Facts
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _idle(value: Any) -> bool:
-    """Whether an augmentation setting does nothing: 0, none, or a range of 1 to 1."""
-    return not value or (isinstance(value, (list, tuple)) and all(item == 1 for item in value))

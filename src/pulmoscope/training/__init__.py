@@ -1,10 +1,22 @@
-"""Cohort and recipe to a trained network."""
+"""Cohort and recipe to a trained network.
 
-from pulmoscope.training.batches import Examples
+What trains is imported when it is first used: reading a recipe need not wait for Lightning.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from pulmoscope.training.family import Family, every_shipped, load_recipe, read_family, shipped, split_variant
-from pulmoscope.training.fit import Fitted, fit
 from pulmoscope.training.parts import PublishedNumber
 from pulmoscope.training.recipe import Budget, Recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from pulmoscope.training.batches import Examples
+    from pulmoscope.training.fitted import Fitted, fit
+
+_HOMES = {"Examples": "batches", "Fitted": "fitted", "fit": "fitted"}
 
 __all__ = [
     "Budget",
@@ -21,3 +33,9 @@ __all__ = [
     "shipped",
     "split_variant",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pulmoscope.training' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"pulmoscope.training.{_HOMES[name]}"), name)

@@ -123,11 +123,14 @@ class Recipe(Part):
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``content`` with ``changes`` laid over it, mapping by mapping; anything else replaces what was there."""
+    """``content`` with ``changes`` laid over it, mapping by mapping; anything else replaces what was there.
+
+    So does a mapping that names a preset: it starts anew from the preset, not from what was there.
+    """
     whole = dict(content)
     for key, value in changes.items():
         below = whole.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping) and "preset" not in value
         whole[key] = merged(below, value) if both else value  # type: ignore[arg-type]
     return whole
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pulmoscope.evaluation import MEANINGS, Estimate
+from pulmoscope.evaluation.spread import Spread, median_index, spread
 from pulmoscope.training import Budget, PublishedNumber
-from pulmoscope.workflow.seeds import Spread, median_index, spread
 
 WITHIN, ABOVE, BELOW = "within our interval", "ours is above", "ours is below"
 SAME = "the same within 1%"
