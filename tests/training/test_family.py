@@ -9,6 +9,7 @@ import yaml
 
 from pulmoscope.errors import RecipeError
 from pulmoscope.training import every_shipped, load_recipe, read_family, shipped, split_variant
+from pulmoscope.training.recipe import merged
 
 FAMILY = {
     "name": "pair",
@@ -162,3 +163,16 @@ def test_system_es_printed_accuracy_is_the_mean_of_one_vs_rest_accuracies() -> N
     for variant in family.variants:
         found = {one.metric: one.value for one in family.recipe(variant).published}
         assert 1 - 2 * (1 - found["accuracy"]) / 3 == pytest.approx(found["mean_ovr_accuracy"], abs=1.1e-4)
+
+
+def test_another_backbone_leaves_the_options_of_the_one_before_behind() -> None:
+    base = {"model": {"backbone": "plain_cnn", "options": {"blocks": 4}, "weights": "random"}}
+    other = merged(base, {"model": {"backbone": "residual_cnn"}})
+    assert other == {"model": {"backbone": "residual_cnn", "weights": "random"}}
+    assert merged(base, {"model": {"backbone": "plain_cnn"}}) == base
+    assert merged(base, {"model": {"options": {"width": 8}}})["model"]["options"] == {"blocks": 4, "width": 8}
+
+
+def test_a_preset_starts_anew() -> None:
+    laid = merged({"augment": {"rotate": 30.0, "noise": 0.1}}, {"augment": {"preset": "none", "rotate": 2}})
+    assert laid == {"augment": {"preset": "none", "rotate": 2}}

@@ -1,0 +1,83 @@
+"""The published systems on the data that is here, by the commands a user types: `cohort build`, then `replay`.
+
+Usage: published.py [--data FOLDER] [--work FOLDER] [--jobs NAME ...]. What is finished in the work folder is read, not
+trained again. Writes benchmarks/results/published.json: for every job the rows of its replay.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from jobs import DATA, about, build_cohort, pulmoscope
+
+HERE = Path(__file__).parent
+KERMANY = ["kermany150={data}/kermany150", "--split", "predefined", "--val-from-train", "0.12"]
+DARK = ["darkcovidnet={data}/darkcovidnet", "--option", "darkcovidnet:metadata={data}/cohen/metadata.csv"]
+TWO = ["--where", "label!=Pneumonia"]
+NAMED = [*DARK, "--labels", "covid-pneumonia-normal", "--split", "patient:0.6,0.2,0.2"]
+JOBS: dict[str, dict[str, Any]] = {
+    "system_c": {"cohort": KERMANY, "replay": ["system_c", "--seeds", "0,1,2"]},
+    "kermany_best": {"cohort": KERMANY, "replay": ["kermany_best", "--seeds", "0,1,2"]},
+    "pneumoniamnist": {
+        "cohort": ["pneumoniamnist={data}/pneumoniamnist", "--split", "predefined", "--drop-leaks"],
+        "replay": ["pneumoniamnist", "--seeds", "0,1,2"],
+    },
+    "darkcovidnet_grouped": {
+        "cohort": [*DARK, "--split", "kfold:5"],
+        "replay": ["darkcovidnet", "--variants", "three_class"],
+    },
+    "darkcovidnet_by_picture": {
+        "cohort": [*DARK, "--split", "kfold-pictures:5", "--allow-leak"],
+        "replay": ["darkcovidnet", "--variants", "three_class"],
+    },
+    "darkcovidnet_two_grouped": {
+        "cohort": [*DARK, *TWO, "--split", "kfold:5"],
+        "replay": ["darkcovidnet", "--variants", "covid_vs_no_findings"],
+    },
+    "darkcovidnet_two_by_picture": {
+        "cohort": [*DARK, *TWO, "--split", "kfold-pictures:5", "--allow-leak"],
+        "replay": ["darkcovidnet", "--variants", "covid_vs_no_findings"],
+    },
+    "system_a_quick": {
+        "cohort": [*NAMED, "--where", "label!=pneumonia"],
+        "replay": ["system_a", "--budget", "quick"],
+    },
+    "system_d_quick": {
+        "cohort": NAMED,
+        "replay": ["system_d", "--budget", "quick"],
+    },
+    "system_e_quick": {
+        "cohort": NAMED,
+        "replay": ["system_e", "--budget", "quick"],
+    },
+}
+
+
+def main() -> None:
+    """Run the jobs and collect their tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--work", type=Path, default=Path("runs/published"))
+    parser.add_argument("--jobs", nargs="*", default=list(JOBS), choices=list(JOBS))
+    given = parser.parse_args()
+    target = HERE / "results" / "published.json"
+    results = json.loads(target.read_text())["results"] if target.is_file() else {}
+    for name in given.jobs:
+        job = JOBS[name]
+        words = [word.format(data=given.data) for word in job["cohort"]]
+        # Jobs with one description share one cohort.
+        same = next(other for other, one in JOBS.items() if one["cohort"] == job["cohort"])
+        cohort = build_cohort(given.work / f"c_{same}", *words)
+        pulmoscope("replay", *job["replay"], "--cohort", cohort, "--out", given.work / name)
+        replay = json.loads((given.work / name / "replay.json").read_text())
+        replay["command"] = f"pulmoscope replay {' '.join(job['replay'])} --cohort c_{same}"
+        replay["cohort"] = f"pulmoscope cohort build {' '.join(job['cohort'])}".replace("{data}", "DATA")
+        results[name] = replay
+        about(target, "python benchmarks/published.py", {"results": results})
+
+
+if __name__ == "__main__":
+    main()
