@@ -8,6 +8,7 @@ from pulmoscope.models.freeze import freeze, unfreeze
 from pulmoscope.models.network import Classifier, build_classifier
 from pulmoscope.models.registry import build_backbone, register, registered, resolve
 from pulmoscope.models.spec import HeadSpec, ModelSpec, WeightsOrigin
+from pulmoscope.models.transfer import trained_run
 from pulmoscope.models.weights import input_statistics, installed, load_weights
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "registered",
     "resolve",
     "route",
+    "trained_run",
     "unfreeze",
 ]

@@ -7,7 +7,7 @@ node's children apart (such as ``covid`` and ``pneumonia``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ class CascadeSpec(BaseModel):
         second: Its classes are the node's children.
         node: The hierarchy's name for the children together.
         classes: All that are not the node, in the order of the outputs.
+        routing: ``soft`` gives joint probabilities. ``hard`` decides the first stage before it asks the second, as
+            system C's report does: classes of the branch not taken get 0, the others their probability within it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,7 @@ class CascadeSpec(BaseModel):
     second: ModelSpec
     node: str
     classes: tuple[str, ...]
+    routing: Literal["soft", "hard"] = "soft"
 
     @model_validator(mode="after")
     def _check_classes(self) -> CascadeSpec:
@@ -95,7 +98,14 @@ class CascadeClassifier(nn.Module):
         for name in spec.classes:
             stage, index = spec.stage_of(name)
             columns.append(above[:, index] if stage == "first" else node + below[:, index])
-        return torch.stack(columns, dim=1)
+        joint = torch.stack(columns, dim=1)
+        if spec.routing == "soft":
+            return joint
+        inside = torch.tensor([name in spec.children for name in spec.classes], device=joint.device)
+        outside = joint.masked_fill(inside, -torch.inf)
+        to_node = node > outside.amax(dim=1)
+        taken = torch.where(to_node[:, None], inside, ~inside)
+        return torch.log_softmax(joint.masked_fill(~taken, -torch.inf), dim=1)
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Logarithms (N, C) of probabilities that sum to 1, from what ``forward`` gave, also averaged over views."""

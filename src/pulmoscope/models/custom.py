@@ -1,6 +1,7 @@
 """The reports' own networks. They end in a map; the dense layers of the reports are the head, with ``pool: flatten``.
 
-All start from Kaiming-uniform weights (He et al. 2015), as system C's report says; biases start at 0. Each docstring
+All start from Kaiming-uniform weights (He et al. 2015), the head's dense layers too, as system C's report says; biases
+start at 0. Each docstring
 says what the report states and what is our choice.
 """
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from pulmoscope.errors import RecipeError
+from pulmoscope.models.head import DenseInit
 from pulmoscope.models.registry import register
 
 
@@ -20,6 +22,8 @@ class MapNetwork(nn.Module):
         blocks: (N, channels, H, W) -> (N, D, h, w).
         width: D.
     """
+
+    dense_init: DenseInit = "kaiming-uniform"
 
     def __init__(self, blocks: nn.Sequential, width: int) -> None:
         super().__init__()

@@ -22,29 +22,41 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 _WINDOW = 4
 
 
-def build_head(features: int, classes: int, spec: HeadSpec) -> nn.Sequential:
+DenseInit = Literal["kaiming-normal", "kaiming-uniform"]
+
+
+def build_head(
+    features: int, classes: int, spec: HeadSpec, init: DenseInit = "kaiming-normal"
+) -> nn.Sequential:
     """Dense layers from pooled features to logits.
 
     Args:
         features: Width of the pooled features, F.
         classes: Number of logits, C.
         spec: Hidden widths, activation and dropout.
+        init: ``kaiming-normal`` is of the hidden layers (He et al. 2015), and the last is small so that training starts
+            from nearly equal probabilities; ``kaiming-uniform`` is of all.
 
     Returns:
-        A module (N, F) -> (N, C). Hidden layers are Kaiming-normal (He et al. 2015), the last is small so that
-        training starts from nearly equal probabilities.
+        A module (N, F) -> (N, C). Biases start at 0.
     """
     layers: list[nn.Module] = []
     width = features
     gain: Literal["relu", "tanh"] = "tanh" if spec.activation == "tanh" else "relu"
     for hidden in spec.hidden:
         dense = nn.Linear(width, hidden)
-        nn.init.kaiming_normal_(dense.weight, nonlinearity=gain)
+        if init == "kaiming-uniform":
+            nn.init.kaiming_uniform_(dense.weight, nonlinearity=gain)
+        else:
+            nn.init.kaiming_normal_(dense.weight, nonlinearity=gain)
         nn.init.zeros_(dense.bias)
         layers += [nn.Dropout(spec.dropout), dense, _ACTIVATIONS[spec.activation]()]
         width = hidden
     last = nn.Linear(width, classes)
-    nn.init.normal_(last.weight, std=0.01)
+    if init == "kaiming-uniform":
+        nn.init.kaiming_uniform_(last.weight, nonlinearity=gain)
+    else:
+        nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
     layers += [nn.Dropout(spec.dropout), last]
     return nn.Sequential(*layers)

@@ -27,7 +27,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = build_backbone(spec.backbone, channels=spec.channels, options=spec.options)
-        self.head = build_head(self._width(), len(spec.classes), spec.head)
+        init = getattr(self.backbone, "dense_init", "kaiming-normal")
+        self.head = build_head(self._width(), len(spec.classes), spec.head, init)
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:
         """What the head sees (N, F) of preprocessed pictures (N, channels, H, W): the backbone's map, pooled."""

@@ -1,7 +1,8 @@
 """Names to backbone builders.
 
 A backbone maps pictures (N, channels, H, W) to pooled features (N, D) by ``forward`` and to a map (N, D, h, w) by
-``forward_features``, and has ``num_features``, D.
+``forward_features``, and has ``num_features``, D. It may have ``dense_init``, ``kaiming-uniform``: how the dense layers of
+the head on it start.
 """
 
 from __future__ import annotations
@@ -36,28 +37,24 @@ _BUILDERS: dict[str, _Entry] = {}
 _SPELLINGS: dict[str, str] = {}
 
 
-def register(
-    name: str, *, note: str = "", aliases: tuple[str, ...] = ()
-) -> Callable[[BackboneBuilder], BackboneBuilder]:
+def register(name: str, *, note: str = "") -> Callable[[BackboneBuilder], BackboneBuilder]:
     """Register a builder under ``name``.
 
     Args:
-        name: What recipes call it.
+        name: What recipes call it; in any case, with or without ``_`` and ``-``.
         note: One line for ``pulmoscope model``.
-        aliases: Other names of it. Names are the same in any case, with or without ``_`` and ``-``.
 
     Raises:
-        ValueError: A name is taken.
+        ValueError: The name is taken.
     """
 
     def add(builder: BackboneBuilder) -> BackboneBuilder:
-        for spelling in (name, *aliases):
-            if folded(spelling) in _SPELLINGS or usual_name(spelling) is not None:
-                raise ValueError(f"a backbone named {spelling} is registered already")
+        if folded(name) in _SPELLINGS or usual_name(name) is not None:
+            raise ValueError(f"a backbone named {name} is registered already")
         parameters = inspect.signature(builder).parameters.values()
         options = {one.name: one.default for one in parameters if one.name != "channels"}
         _BUILDERS[name] = _Entry(builder, note, options)
-        _SPELLINGS.update({folded(spelling): name for spelling in (name, *aliases)})
+        _SPELLINGS[folded(name)] = name
         return builder
 
     return add

@@ -41,6 +41,15 @@ def is_run(weights: str) -> bool:
     return weights.startswith(("run=", "run:"))
 
 
+def trained_run(weights: str) -> Path | None:
+    """The folder of the run that ``run=RUN`` names, whose cohort says what it learned from; None for other weights."""
+    match = _ADDRESS.fullmatch(weights)
+    if match is None:
+        return None
+    path = Path(match["path"]).expanduser()
+    return path.parent if path.name == "model" and (path / "model.json").is_file() else path
+
+
 def read_run(weights: str) -> Trained:
     """The model of ``run=RUN``; of a cascade, one stage: ``run=RUN#first`` or ``run=RUN#second``.
 

@@ -103,13 +103,12 @@ class TrainingBatches:
         *,
         batch: int,
         seed: int,
-        first_epoch: int = 1,
         processes: int = 1,
     ) -> None:
         self.examples = examples
         self.sampler = sampler
         self.seed = seed
-        self.next_epoch = first_epoch
+        self.next_epoch = 1
         self.rank, self.world = 0, 1
         self.pictures = len(sampler)
         self._count = max(1, min(math.ceil(self.pictures / batch), self.pictures // (2 * processes)))

@@ -27,6 +27,7 @@ _NO_MEMORY = (
 # Errors that say in their text alone what happened; the second holds the traceback of another process.
 _WITH_TEXT = (RuntimeError, ProcessRaisedException)
 _NAMED_PICTURES = 8
+Place = Literal["head", "finetune", "prediction"]
 # How the last line of a traceback from another process shows an error of ours.
 _OURS = re.compile(r"^pulmoscope\.errors\.\w+: (E_\w+): (.*)$", re.MULTILINE)
 
@@ -65,8 +66,12 @@ def finite_loss(
 
 
 @contextmanager
-def one_line(recipe: Recipe, stage: Literal["head", "finetune"]) -> Iterator[None]:
+def one_line(recipe: Recipe, place: Place) -> Iterator[None]:
     """Turn memory that ran out, and errors of ours from other processes, into one line.
+
+    Args:
+        recipe: Of the run.
+        place: Which part of the run is inside: a stage, or the prediction that follows.
 
     Raises:
         TrainingError: One of them happened inside.
@@ -75,7 +80,7 @@ def one_line(recipe: Recipe, stage: Literal["head", "finetune"]) -> Iterator[Non
         yield
     except (MemoryError, OSError, *_WITH_TEXT) as error:
         if ran_out_of_memory(error):
-            raise _memory_error(recipe, stage) from error
+            raise _memory_error(recipe, place) from error
         ours = _OURS.search(str(error))
         if ours is not None:
             raise TrainingError(ours[2], code=ours[1]) from error
@@ -91,9 +96,16 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, _WITH_TEXT) and any(text in str(error).lower() for text in _NO_MEMORY)
 
 
-def _memory_error(recipe: Recipe, stage: Literal["head", "finetune"]) -> TrainingError:
+def _memory_error(recipe: Recipe, place: Place) -> TrainingError:
     size = recipe.preprocess.size
-    if stage == "head":
+    if place == "prediction":
+        return TrainingError(
+            "memory ran out while predicting with the trained network",
+            code="E_MEMORY",
+            got=f"preprocess.size={size}, predict.views={recipe.predict.views}",
+            remedy="go on with --resume once memory is free: the trained network is kept",
+        )
+    if place == "head":
         return TrainingError(
             "memory ran out while training the head",
             code="E_MEMORY",

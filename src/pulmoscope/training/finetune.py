@@ -11,6 +11,7 @@ from typing import Any, Literal
 import lightning
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from pulmoscope.errors import TrainingError
@@ -19,11 +20,18 @@ from pulmoscope.models import Classifier
 from pulmoscope.models.freeze import freeze
 from pulmoscope.training.batches import Batch
 from pulmoscope.training.failures import finite_loss
-from pulmoscope.training.history import UNKNOWN_SCORES, EpochRow, improves, validation_scores
+from pulmoscope.training.history import (
+    UNKNOWN_SCORES,
+    EpochRow,
+    improves,
+    validation_scores,
+    weighted_cross_entropy,
+)
 from pulmoscope.training.losses import Loss
 from pulmoscope.training.optimisers import build_optimiser, finetune_groups, l1_penalty, set_rate
 from pulmoscope.training.parts import FinetuneStage
 from pulmoscope.training.schedules import rate_factor
+from pulmoscope.training.selection import class_metric, column_of
 from pulmoscope.training.stopping import Course, ran_out
 
 
@@ -31,7 +39,7 @@ class Finetune(lightning.LightningModule):
     """Trains a classifier whole, validates its averaged weights, and knows its best epoch.
 
     Its own state (history, best value) travels in the checkpoint, so that a resumed run goes on as if it had not
-    stopped.
+    stopped. A second validation loader, where there is one, shows training pictures as they are, for the gap.
 
     Args:
         network: Trained in place; as much of its backbone as the stage says is frozen here.
@@ -87,7 +95,8 @@ class Finetune(lightning.LightningModule):
         self.best_epoch = 0
         self.improved = False
         self._seen: list[torch.Tensor] = []
-        self._validated: list[tuple[torch.Tensor, torch.Tensor]] = []
+        # By loader: the validation part, and training pictures as they are.
+        self._validated: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
         self._started = time.monotonic()
 
     @property
@@ -163,13 +172,14 @@ class Finetune(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the logits of the epoch before."""
-        self._validated = []
+        self._validated = {}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Logits of one batch from the weights that would be kept."""
         del batch_idx
         inputs = self.preprocess.to_input(batch.pictures).contiguous(memory_format=torch.channels_last)
-        self._validated.append((self.kept.eval()(inputs).float().cpu(), batch.labels.cpu()))
+        answered = self._validated.setdefault(dataloader_idx, [])
+        answered.append((self.kept.eval()(inputs).float().cpu(), batch.labels.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Write the epoch's row and decide: is it the best, is it the last?
@@ -177,11 +187,12 @@ class Finetune(lightning.LightningModule):
         Raises:
             TrainingError: The validation loss is not finite.
         """
-        logits = torch.cat([one for one, _ in self._validated]).double()
-        labels = torch.cat([one for _, one in self._validated]).numpy()
-        answers = self.kept.log_probabilities(logits).numpy()
+        selected = class_metric(self.select, self.kept.spec.classes)
+        found = validation_scores(*self._answers(0), self.val_weights, selected)
+        if 1 in self._validated:
+            found["plain_train_loss"] = weighted_cross_entropy(*self._answers(1), self.val_weights)
         # Every process validates everything; the first one's scores decide for all, so that all stop together.
-        scores = self.trainer.strategy.broadcast(validation_scores(answers, labels, self.val_weights))
+        scores = self.trainer.strategy.broadcast(found)
         if not np.isfinite(scores["val_loss"]):
             raise TrainingError(
                 f"the validation loss became {scores['val_loss']} in epoch {len(self.rows) + 1}",
@@ -189,9 +200,10 @@ class Finetune(lightning.LightningModule):
                 remedy="lower train.finetune.learning_rate; the last good checkpoint is kept",
             )
         self._end_epoch(scores)
-        self.improved = improves(self.select, scores[self.select], self.best_value)
+        value = scores[column_of(self.select)]
+        self.improved = improves(self.select, value, self.best_value)
         if self.improved:
-            self.best_value, self.best_epoch = scores[self.select], len(self.rows)
+            self.best_value, self.best_epoch = value, len(self.rows)
         self.trainer.should_stop = self.finished
 
     def on_train_epoch_end(self) -> None:
@@ -202,6 +214,12 @@ class Finetune(lightning.LightningModule):
         self.improved = self.finished
         if self.improved:
             self.best_epoch = len(self.rows)
+
+    def _answers(self, loader: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Log-probabilities (N, C) and labels (N,) of what one loader showed."""
+        logits = torch.cat([one for one, _ in self._validated[loader]]).double()
+        labels = torch.cat([one for _, one in self._validated[loader]]).numpy()
+        return self.kept.log_probabilities(logits).numpy(), labels
 
     def _end_epoch(self, scores: Mapping[str, float]) -> None:
         seen = self.trainer.strategy.reduce(torch.stack(self._seen).sum(dim=0), reduce_op="sum")

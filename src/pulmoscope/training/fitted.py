@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pulmoscope.errors import CohortError
 from pulmoscope.files import make_folder
 from pulmoscope.inference import choose_device, keep_memory
 from pulmoscope.models import Classifier, ModelSpec, WeightsOrigin
@@ -14,6 +15,7 @@ from pulmoscope.training.batches import Examples
 from pulmoscope.training.history import EpochRow
 from pulmoscope.training.recipe import Recipe
 from pulmoscope.training.sampling import limited
+from pulmoscope.training.selection import class_metric
 from pulmoscope.training.stages import Job, Trained, run_stages
 from pulmoscope.training.stopping import Course
 
@@ -65,8 +67,11 @@ def fit(
 
     Raises:
         RecipeError: The recipe does not fit the classes.
+        CohortError: The training or the validation part is empty.
         TrainingError: The loss is not finite, or memory ran out.
     """
+    _check_parts(train, val, classes)
+    class_metric(recipe.train.select, classes)
     if choose_device(recipe.train.device).type == "cpu":
         keep_memory()
     if recipe.train.limit is not None:
@@ -93,6 +98,21 @@ def fit(
         chosen=chosen,
         pictures=pictures,
     )
+
+
+def _check_parts(train: Examples, val: Examples, classes: tuple[str, ...]) -> None:
+    remedies = {
+        "training": "build the cohort again with another --split, in which the training part has pictures",
+        "validation": "build the cohort again with a validation part that is carved from training (--val-from-train)",
+    }
+    for what, part in (("training", train), ("validation", val)):
+        if not len(part):
+            raise CohortError(
+                f"the {what} part has no picture of {', '.join(classes)}",
+                code="E_EMPTY_PART",
+                expected="at least one",
+                remedy=remedies[what],
+            )
 
 
 def _refit(job: Job, first: Trained, val: Examples) -> Trained:

@@ -14,12 +14,19 @@ from torch import nn
 
 from pulmoscope.errors import TrainingError
 from pulmoscope.training.failures import finite_loss
-from pulmoscope.training.history import UNKNOWN_SCORES, EpochRow, improves, validation_scores
+from pulmoscope.training.history import (
+    UNKNOWN_SCORES,
+    EpochRow,
+    improves,
+    validation_scores,
+    weighted_cross_entropy,
+)
 from pulmoscope.training.losses import Loss
 from pulmoscope.training.optimisers import build_optimiser, l1_penalty, set_rate
 from pulmoscope.training.parts import HeadStage
 from pulmoscope.training.sampling import Drawn, Sampler
 from pulmoscope.training.schedules import rate_factor
+from pulmoscope.training.selection import ClassMetric, column_of
 from pulmoscope.training.stopping import Course, ran_out
 
 Scores = Callable[[], dict[str, float]]
@@ -114,8 +121,8 @@ def train_head(
         )
         if course is not None:
             continue
-        if improves(select, scores[select], best_value):
-            best_value, best = scores[select], copy.deepcopy(head.state_dict())
+        if improves(select, scores[column_of(select)], best_value):
+            best_value, best = scores[column_of(select)], copy.deepcopy(head.state_dict())
         if ran_out(rows, stop=stop, select=select, patience=stage.patience):
             break
     if rows and course is None:
@@ -131,14 +138,31 @@ def head_judge(
     labels: NDArray[np.int64],
     weights: NDArray[np.float64],
     log_probabilities: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    selected: ClassMetric | None = None,
+    plain: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None,
 ) -> Scores:
-    """Validation scores of ``head`` on features (M, F) and labels (M,), as often as they are asked for."""
-    validation = torch.from_numpy(features)
+    """Validation scores of ``head`` on features (M, F) and labels (M,), as often as they are asked for.
+
+    Args:
+        head: It must be in evaluation mode when it is judged.
+        features: Of the validation pictures.
+        labels: Theirs.
+        weights: Of the classes in the losses, (C,).
+        log_probabilities: From logits.
+        selected: The metric of one class that chooses the epoch.
+        plain: Features and labels of training pictures as they are; their loss is then ``plain_train_loss``.
+    """
+
+    def answers(shown: NDArray[np.float32]) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            return np.asarray(log_probabilities(head(torch.from_numpy(shown)).double()).numpy())
 
     def judge() -> dict[str, float]:
-        with torch.inference_mode():
-            answers = log_probabilities(head(validation).double()).numpy()
-        return validation_scores(answers, labels, weights)
+        scores = validation_scores(answers(features), labels, weights, selected)
+        if plain is not None:
+            scores["plain_train_loss"] = weighted_cross_entropy(answers(plain[0]), plain[1], weights)
+        return scores
 
     return judge
 

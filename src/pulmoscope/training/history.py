@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulmoscope.evaluation import auroc
-from pulmoscope.evaluation.confusion import balanced_accuracy, confusion_matrix, macro_f1
+from pulmoscope.evaluation.confusion import (
+    balanced_accuracy,
+    confusion_matrix,
+    f1,
+    macro_f1,
+    sensitivity,
+    specificity,
+)
 from pulmoscope.files import write_text
+from pulmoscope.training.selection import ClassMetric, column_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,8 @@ class EpochRow:
 
     ``train_loss`` is the recipe's loss, ``val_loss`` the cross-entropy weighted by class, whatever the recipe's loss,
     so that runs compare. The validation columns are NaN where nothing was validated or the metric is undefined.
+    ``plain_train_loss`` is measured as ``val_loss`` is, on some training pictures as they are, where the gap between
+    the two ends the training; ``val_selected`` is the metric of one class that chooses the epoch, where one does.
     """
 
     stage: str
@@ -36,12 +46,22 @@ class EpochRow:
     seconds: float
     val_balanced_accuracy: float = float("nan")
     val_macro_f1: float = float("nan")
+    plain_train_loss: float = float("nan")
+    val_selected: float = float("nan")
 
 
 UNKNOWN_SCORES = {
     name: float("nan")
-    for name in ("val_loss", "val_accuracy", "val_macro_auroc", "val_balanced_accuracy", "val_macro_f1")
+    for name in (
+        "val_loss",
+        "val_accuracy",
+        "val_macro_auroc",
+        "val_balanced_accuracy",
+        "val_macro_f1",
+        "val_selected",
+    )
 }
+_RATES = {"val_sensitivity": sensitivity, "val_specificity": specificity, "val_f1": f1}
 
 
 def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
@@ -55,7 +75,10 @@ def write_history(path: Path, rows: Sequence[EpochRow]) -> None:
 
 
 def validation_scores(
-    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    log_probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    selected: ClassMetric | None = None,
 ) -> dict[str, float]:
     """The validation columns of a row.
 
@@ -65,6 +88,7 @@ def validation_scores(
         log_probabilities: (N, C), normalised.
         labels: Class indices, (N,).
         weights: Of the classes in ``val_loss``, (C,).
+        selected: What ``val_selected`` is; NaN without it.
 
     Returns:
         A value for each of ``UNKNOWN_SCORES``; all NaN where a log-probability is.
@@ -72,19 +96,31 @@ def validation_scores(
     if np.isnan(log_probabilities).any():
         return dict(UNKNOWN_SCORES)
     classes = log_probabilities.shape[1]
-    sample_weights = weights[labels]
-    losses = -log_probabilities[np.arange(len(labels)), labels]
     predicted = log_probabilities.argmax(axis=1)
     counts = confusion_matrix(labels, predicted, classes)
     areas = [auroc(labels == index, log_probabilities[:, index]) for index in range(classes)]
     defined = [area for area in areas if not np.isnan(area)]
+    chosen = float("nan")
+    if selected is not None:
+        rate = _RATES.get(selected.metric)
+        chosen = areas[selected.index] if rate is None else rate(counts)[selected.index]
     return {
-        "val_loss": float(np.sum(losses * sample_weights) / np.sum(sample_weights)),
+        "val_loss": weighted_cross_entropy(log_probabilities, labels, weights),
         "val_accuracy": float(np.mean(predicted == labels)),
         "val_macro_auroc": float(np.mean(defined)) if defined else float("nan"),
         "val_balanced_accuracy": float(balanced_accuracy(counts)),
         "val_macro_f1": float(macro_f1(counts)),
+        "val_selected": float(chosen),
     }
+
+
+def weighted_cross_entropy(
+    log_probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float64]
+) -> float:
+    """Mean of -log p of the true class, each picture counted by the weight of its class, in nats."""
+    sample_weights = weights[labels]
+    losses = -log_probabilities[np.arange(len(labels)), labels]
+    return float(np.sum(losses * sample_weights) / np.sum(sample_weights))
 
 
 def improves(select: str, value: float, best: float | None) -> bool:
@@ -99,8 +135,9 @@ def improves(select: str, value: float, best: float | None) -> bool:
 def best_row(rows: Sequence[EpochRow], select: str) -> EpochRow | None:
     """The first row with the best value of the metric ``select``; None where it is undefined in all."""
     best: EpochRow | None = None
+    column = column_of(select)
     for row in rows:
-        if improves(select, getattr(row, select), None if best is None else getattr(best, select)):
+        if improves(select, getattr(row, column), None if best is None else getattr(best, column)):
             best = row
     return best
 

@@ -11,6 +11,8 @@ from torch import nn
 from pulmoscope.models import Classifier
 from pulmoscope.training.parts import FinetuneStage, Optimisation
 
+_SGD_MOMENTUM = 0.9
+
 
 def build_optimiser(
     stage: Optimisation, groups: Iterable[dict[str, Any]], *, fused: bool = False
@@ -29,9 +31,10 @@ def build_optimiser(
     common: dict[str, Any] = {"lr": stage.learning_rate, "weight_decay": stage.weight_decay}
     whole = [{"share": 1.0} | group for group in groups]
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(whole, momentum=stage.momentum, fused=fused, **common)
+        momentum = _SGD_MOMENTUM if stage.momentum is None else stage.momentum
+        return torch.optim.SGD(whole, momentum=momentum, fused=fused, **common)
     if stage.optimizer == "rmsprop":
-        return torch.optim.RMSprop(whole, momentum=stage.momentum, **common)
+        return torch.optim.RMSprop(whole, momentum=stage.momentum or 0.0, **common)
     if stage.optimizer == "adam":
         return torch.optim.Adam(whole, fused=fused, **common)
     return torch.optim.AdamW(whole, fused=fused, **common)

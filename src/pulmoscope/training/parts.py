@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from pulmoscope.imaging import Augment
 from pulmoscope.models import HeadSpec
+from pulmoscope.training.selection import check_select
 
-Select = Literal["val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_macro_auroc"]
+Select = Annotated[str, AfterValidator(check_select)]
 
 
 class Part(BaseModel):
@@ -40,14 +42,15 @@ class Optimisation(Part):
     1 + t * rate / epochs at step t (Keras's decay of lr/epochs); ``plateau`` multiplies by ``factor`` after
     ``plateau_patience`` epochs in which the validation loss did not fall. ``warmup`` is the fraction of all steps in
     which the rate first rises, linearly, from 0; of one-cycle it is the length of its own rise, 0.3 where it is 0.
-    ``gradient_clip`` bounds the gradient's norm; 0 does not.
+    ``gradient_clip`` bounds the gradient's norm; 0 does not. ``momentum`` is of sgd, 0.9 where it is null, and of
+    rmsprop, 0 where it is null, as in torch and Keras.
     """
 
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     l1: float = Field(default=0.0, ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Of sgd and rmsprop.")
+    momentum: float | None = Field(default=None, ge=0, lt=1)
     schedule: Literal["constant", "cosine", "one-cycle", "step", "inverse-time", "plateau"] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     step_epochs: int = Field(default=10, ge=1)
@@ -106,9 +109,12 @@ class TrainPart(Part):
         expand: Each epoch holds every picture once as it is and ``expand`` - 1 times changed; 1 changes the one.
             Pictures that ``augment_only`` leaves as they are come once.
         limit: At most so many training pictures, drawn by class shares; null takes all.
-        select: The validation metric that chooses the epoch.
-        stop: What patience waits for: the metric of ``select``, the validation loss, or the generalisation gap
-            (validation minus training loss), which must not keep growing.
+        select: The validation metric that chooses the epoch: ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``,
+            ``val_macro_f1``, ``val_macro_auroc``; or of one class against the rest ``val_sensitivity:CLASS``,
+            ``val_specificity:CLASS``, ``val_f1:CLASS``, ``val_auroc:CLASS``.
+        stop: What patience waits for: the metric of ``select``, the validation loss, or the generalisation gap, which
+            must come back to its smallest value or to 0. It is the validation loss minus the same loss of at most 512
+            training pictures as they are, both by the weights of the epoch's end.
         refit: Train again, from the same start, on training and validation pictures for as many epochs as validation
             chose, at the same rates. The first training is what validation numbers are of.
     """
@@ -139,18 +145,37 @@ class TrainPart(Part):
         return finetune
 
 
+def check_mixing(augment: Augment, train: TrainPart) -> None:
+    """Prove that no picture is mixed with others which must stay as it is.
+
+    Raises:
+        ValueError: ``augment`` mixes pictures, and ``train`` shows some of them plain.
+    """
+    if not augment.mixes:
+        return
+    mixing = "augment." + ("mixup" if augment.mixup > 0 else "cutmix")
+    for field, plain in (("augment_only", train.augment_only is not None), ("expand", train.expand > 1)):
+        if plain:
+            raise ValueError(
+                f"{mixing} and train.{field} do not go together: mixing changes every picture of a batch, "
+                f"and train.{field} keeps some as they are; leave one of them out"
+            )
+
+
 class CascadePart(Part):
     """Two networks in a row: the first tells the node of the hierarchy from the other classes, the second its children.
 
     ``node`` and ``children`` default to the hierarchy of the cohort's label scheme. ``first`` and ``second`` are
     changes to the recipe for one stage, such as ``{model: {backbone: plain_cnn}}``; only ``model``, ``train`` and
-    ``augment`` can change, because both stages see the same pictures.
+    ``augment`` can change, because both stages see the same pictures. ``routing`` is how the trained cascade answers:
+    see :class:`pulmoscope.models.CascadeSpec`.
     """
 
     node: str | None = None
     children: tuple[str, ...] = ()
     first: dict[str, dict[str, Any]] = {}
     second: dict[str, dict[str, Any]] = {}
+    routing: Literal["soft", "hard"] = "soft"
 
 
 class PredictPart(Part):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import lightning
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -29,10 +30,14 @@ from pulmoscope.training.history import EpochRow, best_row, write_history
 from pulmoscope.training.loop import BEST, EpochBar, SaveEpochs, quiet_lightning, save_network, scores_line
 from pulmoscope.training.losses import Loss, class_weights, training_loss
 from pulmoscope.training.recipe import Recipe
-from pulmoscope.training.sampling import Sampler, classes_to_change
+from pulmoscope.training.sampling import Sampler, classes_to_change, limited
+from pulmoscope.training.selection import class_metric
 from pulmoscope.training.stopping import Course
 
 log = logging.getLogger("pulmoscope")
+
+# Enough for a loss that is compared with itself, at little cost beside an epoch.
+_PLAIN_PICTURES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +88,13 @@ class Job:
     def val_weights(self) -> torch.Tensor:
         """Weights (C,) of the classes in the validation loss: by the pictures there are, however they are sampled."""
         return class_weights(self.recipe.train.class_weights, self.train.labels, self.classes)
+
+    @property
+    def plain(self) -> NDArray[np.int64] | None:
+        """Positions of the training pictures whose plain loss the gap is measured from; None where no gap is."""
+        if self.recipe.train.stop != "gap" or self.val is None:
+            return None
+        return limited(self.train.labels, _PLAIN_PICTURES, seed=self.seed)
 
     def sampler(self, *, expand: bool) -> Sampler:
         """Of the training pictures; ``expand`` is whether changed copies can differ from the plain picture."""
@@ -209,8 +221,16 @@ def _head_on_features(job: Job, network: Classifier) -> tuple[list[EpochRow], fl
     network.cpu()
     judge = None
     if job.val is not None and val_features is not None:
-        weights = job.val_weights.double().numpy()
-        judge = head_judge(network.head, val_features, job.val.labels, weights, network.log_probabilities)
+        plain = job.plain
+        judge = head_judge(
+            network.head,
+            val_features,
+            job.val.labels,
+            job.val_weights.double().numpy(),
+            network.log_probabilities,
+            selected=class_metric(recipe.train.select, job.classes),
+            plain=None if plain is None else (features[0][plain], job.train.labels[plain]),
+        )
     # Mixing and copies need pictures: without views there is nothing that a copy could show.
     sampler = job.sampler(expand=stage.views > 0)
     return train_head(
@@ -302,8 +322,11 @@ def _stage_two(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-        val = ValidationBatches(job.val, batch=64) if job.val is not None else None
-        trainer.fit(module, batches, val, ckpt_path=resume_from)
+        shown = [] if job.val is None else [job.val]
+        if job.plain is not None:
+            shown.append(job.train.part(job.plain))
+        validation = [ValidationBatches(one, batch=64) for one in shown]
+        trainer.fit(module, batches, validation or None, ckpt_path=resume_from)
     _take_state(module, job.checkpoints / LAST)
     return module
 

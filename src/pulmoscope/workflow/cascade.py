@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,10 +13,15 @@ from torch import nn
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RecipeError
 from pulmoscope.files import make_folder
-from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin
+from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin, input_statistics
 from pulmoscope.training import Examples, Fitted, Recipe, fit
 from pulmoscope.training.history import EpochRow, write_history
 from pulmoscope.workflow.parts import Parts
+
+log = logging.getLogger("pulmoscope")
+_CLOSE = (
+    0.05  # of mean and deviation on the [0, 1] scale; published weights differ by 0.1 and more, or hardly
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,7 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
     """
     classes = tuple(parts.cohort.classes)
     routing = find_routing(recipe, parts.cohort)
+    _warn_of_other_inputs(recipe)
     fitted: dict[str, Fitted] = {}
     own: tuple[str, ...]
     name: Literal["first", "second"]
@@ -70,12 +77,19 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
             progress=progress,
         )
     first, second = fitted["first"], fitted["second"]
-    spec = CascadeSpec(first=first.spec, second=second.spec, node=routing.node, classes=classes)
+    spec = CascadeSpec(
+        first=first.spec,
+        second=second.spec,
+        node=routing.node,
+        classes=classes,
+        routing="soft" if recipe.cascade is None else recipe.cascade.routing,
+    )
     rows = [replace(row, stage=f"{part} {row.stage}") for part, one in fitted.items() for row in one.rows]
     write_history(folder / "history.csv", rows)
     selected = None
-    if first.selected is not None and second.selected is not None:
-        selected = _join(spec, first.selected, second.selected)
+    if first.selected is not None or second.selected is not None:
+        # One stage may have been trained again on validation pictures: what judges them has it as it was chosen.
+        selected = _join(spec, first.selected or first.network, second.selected or second.network)
     return FittedCascade(
         network=_join(spec, first.network, second.network),
         selected=selected,
@@ -85,6 +99,23 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
         pictures=first.pictures,
         chosen={"first": first.chosen, "second": second.chosen},
     )
+
+
+def _warn_of_other_inputs(recipe: Recipe) -> None:
+    """Both stages get one input; weights that learned on another one start worse, and nothing else would say so."""
+    given = (np.mean(recipe.preprocess.mean), np.mean(recipe.preprocess.std))
+    for name in ("first", "second"):
+        model = recipe.stage(name).model
+        if model.weights == "random":
+            continue
+        mean, std = input_statistics(model.backbone, model.weights)
+        wanted = (np.mean(mean), np.mean(std))
+        if max(abs(a - b) for a, b in zip(given, wanted, strict=True)) > _CLOSE:
+            log.warning(
+                "the %s stage's weights expect mean %.3f and deviation %.3f, the recipe gives %.3f and %.3f: "
+                "set preprocess.mean and preprocess.std",
+                *(name, *wanted, *given),
+            )
 
 
 def find_routing(recipe: Recipe, cohort: Cohort) -> Routing:

@@ -7,9 +7,7 @@ import os
 import re
 from pathlib import Path
 
-import pandas as pd
-
-from pulmoscope.cohort import Cohort, group_rows
+from pulmoscope.cohort import Cohort
 from pulmoscope.errors import CohortError, LabelError, RunError, SplitLeakError
 from pulmoscope.evaluation import Evaluation, IntervalMethod, evaluate
 from pulmoscope.files import make_folder, write_json
@@ -17,6 +15,7 @@ from pulmoscope.inference import Predictor
 from pulmoscope.report import write_report
 from pulmoscope.workflow.parts import decode_all
 from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.shared import shared_with_training
 from pulmoscope.workflow.training_run import predictions_table
 
 log = logging.getLogger("pulmoscope")
@@ -61,7 +60,7 @@ def evaluate_external(
             expected=", ".join(model.classes),
             remedy="build the cohort with the label scheme the model was trained with (--labels)",
         )
-    shared = _shared_with_training(run, cohort)
+    shared = shared_with_training(run, cohort)
     if shared and not allow_leak:
         shown = ", ".join(shared[:5])
         raise SplitLeakError(
@@ -111,16 +110,3 @@ def _refuse_other_content(folder: Path) -> None:
             code="E_RUN_EXISTS",
             remedy="choose another folder with --out",
         )
-
-
-def _shared_with_training(run: Run, cohort: Cohort) -> list[str]:
-    """Ids of the cohort's radiographs that stand in a group with one the model has learned or been chosen on."""
-    learned = run.cohort.frame
-    learned = learned[learned["split"].isin(["train", "val"])]
-    both = pd.concat(
-        [learned.assign(image_id="trained:" + learned["image_id"]), cohort.frame], ignore_index=True
-    )
-    groups = group_rows(both)
-    trained = set(groups[both["image_id"].str.startswith("trained:")])
-    ours = both.index >= len(learned)
-    return sorted(both.loc[ours & groups.isin(trained).to_numpy(), "image_id"])

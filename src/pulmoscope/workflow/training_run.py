@@ -17,11 +17,11 @@ import torch
 from torch import nn
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import RunError
+from pulmoscope.errors import RunError, SplitLeakError
 from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.files import exclusive, write_json, write_text
 from pulmoscope.inference import Predictor
-from pulmoscope.models import Bundle
+from pulmoscope.models import Bundle, trained_run
 from pulmoscope.report import write_report
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
 from pulmoscope.workflow.cascade import FittedCascade, fit_cascade
@@ -29,6 +29,7 @@ from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.runlog import run_log
+from pulmoscope.workflow.shared import shared_with_training
 from pulmoscope.workflow.summary import is_leaked
 
 log = logging.getLogger("pulmoscope")
@@ -88,6 +89,7 @@ def train_once(
     _same_pictures(folder, sorted(parts.store.failures))
     readable = with_splits(parts.cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
     parts = Parts(cohort=readable, store=parts.store)
+    _refuse_known_test(recipe, parts.cohort)
     parts.cohort.write(folder)
     fitted: Fitted | FittedCascade
     if recipe.cascade is not None:
@@ -144,6 +146,29 @@ def _same_pictures(folder: Path, unreadable: list[str]) -> None:
             remedy="bring the pictures back, or train into another folder",
         )
     write_json(folder / "environment.json", environment)
+
+
+def _refuse_known_test(recipe: Recipe, cohort: Cohort) -> None:
+    """Starting weights from another run may know the test pictures: then the test would be one of memory.
+
+    Raises:
+        SplitLeakError: Test pictures share a patient or a picture with what the other run learned from.
+    """
+    test = cohort.subset((cohort.frame["split"] == "test").to_numpy())
+    stages = [recipe] if recipe.cascade is None else [recipe.stage("first"), recipe.stage("second")]
+    places = {trained_run(stage.model.weights) for stage in stages}
+    for place in sorted(place for place in places if place is not None and len(test)):
+        if not (place / "cohort.parquet").is_file():
+            log.warning("%s does not say what it was trained on: it may know test pictures", place)
+            continue
+        known = shared_with_training(Run(place), test)
+        if known:
+            raise SplitLeakError(
+                f"{place} was trained on patients or pictures of {len(known)} of {len(test)} test pictures",
+                got=", ".join(known[:5]),
+                remedy="start from a run on other patients, or on the training part of this very split",
+            )
+        _refuse_known_test(Run(place).recipe, cohort)  # that run may itself have begun from another
 
 
 def publish_if_finished(folder: Path) -> bool:

@@ -24,7 +24,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "equalise": 0.1,
     },
     "system_b": {"rotate": 15, "fill": "edge"},
-    # ColorJitter(0.1, 0.1, 0.1): its brightness is a gain, hence multiply; its saturation leaves grey as it is.
+    # ColorJitter(0.1, 0.1, 0.1): its brightness is a gain, hence multiply; its saturation leaves grey as it is. Its
+    # contrast pivots on the picture's mean, ours on 0.5: the same change of spread, but ours also moves the mean.
     "system_c": {"rotate": 5, "multiply": 0.1, "contrast": 0.1, "crop_scale": (0.7, 1.0)},
     # "Augmented", without a range: a moderate one of ours.
     "system_d": {
