@@ -38,7 +38,7 @@ lock:
 		--no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 benchmark: setup
-	for job in against_plain million_rows kill_resume real_data; do $(BIN)/python benchmarks/$$job.py || exit 1; done
+	for job in against_plain augmentation million_rows kill_resume real_data published transfer epoch_swing; do $(BIN)/python benchmarks/$$job.py || exit 1; done
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache

@@ -43,5 +43,6 @@ def test_mistakes_are_one_line(command: Command) -> None:
         "E_BACKBONE", "model", "plain_cnn", "--option", "block=4"
     )
     command.refused("E_USAGE", "model", "plain_cnn", "--option", "blocks")
+    command.refused("E_USAGE", "model", "plain_cnn", "--option", "blocks=[1")
     assert "head.pool" in command.refused("E_USAGE", "model", "plain_cnn", "--pool", "5x5")
     assert "channels" in command.refused("E_USAGE", "model", "plain_cnn", "--channels", 2)

@@ -9,6 +9,7 @@ import yaml
 
 from commands import Command
 from pulmoscope.training import shipped
+from pulmoscope.workflow.listing import as_text, list_recipes
 
 
 def test_all_recipes_are_listed_with_what_was_published(command: Command) -> None:
@@ -23,6 +24,23 @@ def test_all_recipes_are_listed_with_what_was_published(command: Command) -> Non
     after = text.partition("system_c:flat")[2]
     assert "published (System C (SUTD); test): accuracy over all classes 0.8943" in after
     assert "0.9008" in text.partition("system_c:cascade")[2].partition("system_c:flat")[0]
+
+
+def test_budgets_and_weights_are_told_of_each_variant(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "pair.yaml").write_text(
+        "variants: {a: {}, b: {quick: {train: {limit: 9}}}, c: {model: {weights: 'xrv:file:none.pt'}}}\n"
+    )
+    text = as_text(list_recipes([str(tmp_path / "pair.yaml")]))
+    for line in ("budgets of a: full", "budgets of b: full, quick", "budgets of c: full"):
+        assert f"  {line}\n" in text
+    needs = "    needs --set model.weights=xrv:file:PATH, xrv:url:URL#sha256=HEX or run=RUN\n"
+    assert text.count(needs) == 1
+    assert needs in text.partition(":c")[2]
+    system_b = next(one for one in list_recipes() if one["name"] == "system_b")
+    assert [bool(one["needs"]) for one in system_b["variants"]] == [False, True]
+    shown = yaml.safe_load(command.done("recipes", "system_b:cxr", "--budget", "quick"))
+    assert "--set model.weights=xrv:file:PATH" in shown["description"]
+    assert "300 training pictures" in shown["description"]
 
 
 def test_one_recipe_is_shown_whole(command: Command, tmp_path: Path) -> None:

@@ -82,6 +82,21 @@ def test_weights_start_kaiming_uniform(name: str) -> None:
         assert layer.bias is None or not layer.bias.any()
 
 
+@pytest.mark.parametrize("name", ["plain_cnn", "residual_cnn", "dropout_cnn", "ten_layer_cnn"])
+def test_the_dense_layers_on_them_start_kaiming_uniform_too(name: str) -> None:
+    spec = ModelSpec(
+        backbone=name, size=96, channels=1, head=HeadSpec(pool="flatten", hidden=(64,)), classes=("a", "b")
+    )
+    dense = [layer for layer in build_classifier(spec, seed=0).head if isinstance(layer, nn.Linear)]
+    assert len(dense) == 2
+    for layer in dense:
+        bound = math.sqrt(6 / layer.in_features)
+        largest = float(layer.weight.detach().abs().max())
+        assert 0.97 * bound < largest <= bound
+        assert float(layer.weight.detach().var()) == pytest.approx(bound**2 / 3, rel=0.25)
+        assert not layer.bias.any()
+
+
 def test_a_residual_pair_adds_what_it_was_given() -> None:
     network = build_backbone("residual_cnn", channels=1, options={"batch_norm": False})
     pairs = [module for module in network.modules() if type(module).__name__ == "ResidualPair"]

@@ -32,6 +32,15 @@ def test_the_default_network_is_drawn_as_ever(backbone: str, hidden: tuple[int, 
     )
 
 
+def test_heads_of_published_networks_start_kaiming_normal_and_small_at_the_end() -> None:
+    spec = ModelSpec(backbone="resnet18", channels=1, head=HeadSpec(hidden=(256,)), classes=("a", "b", "c"))
+    hidden, last = (layer for layer in build_classifier(spec, seed=0).head if isinstance(layer, nn.Linear))
+    assert float(hidden.weight.detach().std()) == pytest.approx((2 / 512) ** 0.5, rel=0.02)
+    assert float(last.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+    # Not uniform: that ends at the square root of 3 standard deviations.
+    assert float(hidden.weight.detach().abs().max()) > 3 * (2 / 512) ** 0.5
+
+
 @pytest.mark.parametrize(("pool", "width"), [("global", 16), ("4x4", 16), ("flatten", 256)])
 def test_pooling(pool: str, width: int) -> None:
     # 128 pixels leave 4 x 4 maps: 128 / 2 / 2 / 2 / 2 / 2, of 8 * 2 channels.

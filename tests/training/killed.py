@@ -1,10 +1,25 @@
-"""Train, and kill this very process with SIGKILL at the n-th sync of a file or the n-th training step."""
+"""Train again and again; each life is a process that SIGKILL ends at the n-th sync of a file or training step.
+
+Arguments: the lives as JSON, [[kind, n], ...], the run's folder, and the command line. Prints the exit statuses as
+JSON, negative where a signal ended a life. Each life is forked from this process, which has imported everything, once,
+and has done nothing.
+"""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import signal
 import sys
+from pathlib import Path
+
+import timm  # noqa: F401
+
+from pulmoscope import files
+from pulmoscope.cli import main
+from pulmoscope.training.finetune import Finetune
+from pulmoscope.workflow import training_run  # noqa: F401
 
 
 def _die_at(count: int) -> object:
@@ -18,12 +33,9 @@ def _die_at(count: int) -> object:
     return tick
 
 
-if __name__ == "__main__":
-    kind, count, *arguments = sys.argv[1:]
-    tick = _die_at(int(count))
+def _arm(kind: str, count: int) -> None:
+    tick = _die_at(count)
     if kind == "sync":
-        from pulmoscope import files
-
         real = os.fsync
 
         class _Os:
@@ -36,9 +48,7 @@ if __name__ == "__main__":
                 real(descriptor)
 
         files.os = _Os()
-    elif kind == "step":
-        from pulmoscope.training.finetune import Finetune
-
+    else:
         step = Finetune.training_step
 
         def counted(self: Finetune, batch: object, batch_idx: int) -> object:
@@ -46,6 +56,21 @@ if __name__ == "__main__":
             return step(self, batch, batch_idx)
 
         Finetune.training_step = counted
-    from pulmoscope.cli import main
 
+
+def _live(kind: str, count: int, arguments: list[str]) -> None:
+    _arm(kind, count)
     main(arguments)
+
+
+if __name__ == "__main__":
+    lives, run, *arguments = sys.argv[1:]
+    ends = []
+    for kind, count in json.loads(lives):
+        resume = ["--resume"] if (Path(run) / "recipe.yaml").exists() else []
+        words = [*arguments, "--out", run, *resume]
+        life = multiprocessing.get_context("fork").Process(target=_live, args=(kind, count, words))
+        life.start()
+        life.join()
+        ends.append(life.exitcode)
+    print("\n" + json.dumps(ends))

@@ -176,3 +176,49 @@ def test_another_backbone_leaves_the_options_of_the_one_before_behind() -> None:
 def test_a_preset_starts_anew() -> None:
     laid = merged({"augment": {"rotate": 30.0, "noise": 0.1}}, {"augment": {"preset": "none", "rotate": 2}})
     assert laid == {"augment": {"preset": "none", "rotate": 2}}
+
+
+def test_single_fields_lie_over_a_presets_name(tmp_path: Path) -> None:
+    before = load_recipe("system_c:flat").augment
+    for key in ("augment.rotate=9", "augment[rotate]=9"):
+        after = load_recipe("system_c:flat", (key,)).augment
+        assert after == before.model_copy(update={"rotate": 9.0})
+    twice = load_recipe("system_c:flat", ("augment=system_d", "augment.rotate=9")).augment
+    assert twice == load_recipe("system_d:vgg19").augment.model_copy(update={"rotate": 9.0})
+    path = write(
+        tmp_path,
+        augment="system_c",
+        variants={
+            "mild": {"augment": {"rotate": 2}},
+            "two": {
+                "cascade": {
+                    "first": {"augment": {"rotate": 3}},
+                    "second": {"augment": {"preset": "system_d"}},
+                }
+            },
+        },
+        published=[],
+    )
+    assert load_recipe(f"{path}:mild").augment == before.model_copy(update={"rotate": 2.0})
+    two = load_recipe(f"{path}:two", ("cascade.second.augment.rotate=9",))
+    assert two.stage("first").augment == before.model_copy(update={"rotate": 3.0})
+    assert two.stage("second").augment == twice
+
+
+@pytest.mark.parametrize("key", ["budget=full", "variant=flat", "name=mine", " [budget] = full"])
+def test_what_a_recipe_is_called_cannot_be_set(key: str) -> None:
+    with pytest.raises(RecipeError, match=r"cannot be set.*--budget"):
+        load_recipe("system_c:flat", (key,), budget="quick")
+
+
+@pytest.mark.parametrize("variant", [["large"], {"large": 1}, 3])
+def test_a_published_number_of_no_variant_is_a_mistake(tmp_path: Path, variant: object) -> None:
+    path = write(tmp_path, published=[{**FAMILY["published"][0], "variant": variant}])
+    with pytest.raises(RecipeError, match="published: no variant"):
+        load_recipe(path)
+
+
+def test_class_weights_are_replaced_whole() -> None:
+    base = {"train": {"class_weights": {"covid": 2.0, "normal": 1.0}, "limit": 9}}
+    laid = merged(base, {"train": {"class_weights": {"infected": 3.0}}})
+    assert laid == {"train": {"class_weights": {"infected": 3.0}, "limit": 9}}

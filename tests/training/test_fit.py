@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from safetensors.torch import load_file
 
 import in_memory
 from pulmoscope import files
-from pulmoscope.errors import RecipeError, TrainingError
+from pulmoscope.errors import CohortError, RecipeError, TrainingError
 from pulmoscope.imaging import Augment
 from pulmoscope.training import Fitted, Recipe, fit
 from pulmoscope.training import features as features_module
 from pulmoscope.training.batches import Batch, Examples
 from pulmoscope.training.failures import one_line
 from pulmoscope.training.finetune import Finetune
-from pulmoscope.training.parts import FinetuneStage
+from pulmoscope.training.parts import FinetuneStage, TrainPart, check_mixing
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,8 @@ EVERYTHING = {
     "expand": 2,
     "augment_only": "minority",
     "refit": True,
-    "recipe": {"augment": {"rotate": 5, "mixup": 0.4}},
+    "select": "val_auroc:covid",
+    "stop": "gap",
     "finetune": {
         "epochs": 4, "optimizer": "rmsprop", "learning_rate": 0.03, "schedule": "plateau", "plateau_patience": 1,
         "factor": 0.5, "warmup": 0.0, "l1": 1e-4, "backbone_rate": 0.5, "frozen": 0.4, "ema": 0.0,
@@ -126,9 +128,8 @@ def test_a_refit_learns_from_all_pictures_for_the_chosen_epochs(tmp_path: Path) 
     assert _same(refitted.selected.state_dict(), _state(plain))
     assert not _same(_state(refitted), _state(plain))
     assert refitted.pictures == 39 == plain.pictures + 12
-    assert [row.__dict__ | {"seconds": 0} for row in refitted.rows] == [
-        row.__dict__ | {"seconds": 0} for row in plain.rows
-    ]
+    strip = [[row.__dict__ | {"seconds": 0} for row in one.rows] for one in (refitted, plain)]
+    np.testing.assert_equal(*strip)
     chosen = refitted.chosen
     assert chosen["stage"] == "finetune"
     assert chosen["refit"] == {"pictures": 39, "epochs": {"head": 2, "finetune": chosen["epoch"]}}
@@ -185,6 +186,94 @@ def test_frozen_layers_keep_weights_and_statistics(tmp_path: Path, ema: float) -
     assert all(parameter.requires_grad for parameter in fitted.network.parameters())
 
 
+@pytest.mark.parametrize("field", ["augment_only", "expand"])
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
+def test_mixing_and_pictures_that_must_stay_plain_are_refused(field: str, mixing: str) -> None:
+    train = TrainPart.model_validate({field: 2 if field == "expand" else ["covid"]})
+    with pytest.raises(ValueError, match=rf"augment\.{mixing} and train\.{field} do not go together"):
+        check_mixing(Augment.model_validate({mixing: 0.5}), train)
+    check_mixing(Augment(rotate=5), train)
+    check_mixing(Augment.model_validate({mixing: 0.5}), TrainPart())
+
+
+@pytest.mark.parametrize(("empty", "remedy"), [("training", "--split"), ("validation", "--val-from-train")])
+def test_an_empty_part_is_one_line_with_the_remedy(tmp_path: Path, empty: str, remedy: str) -> None:
+    full = in_memory.train_and_val()
+    none = full[0].part(np.empty(0, np.int64))
+    parts = (none, full[1]) if empty == "training" else (full[0], none)
+    with pytest.raises(
+        CohortError, match=f"E_EMPTY_PART: the {empty} part has no picture of normal.*{remedy}"
+    ):
+        fit(
+            in_memory.small_recipe(),
+            train=parts[0],
+            val=parts[1],
+            classes=in_memory.CLASSES,
+            folder=tmp_path,
+            seed=3,
+        )
+
+
+def _relabelled(part: Examples, seed: int) -> Examples:
+    return replace(part, labels=np.random.default_rng(seed).permutation(part.labels))
+
+
+def test_the_gap_lets_learning_go_on_and_ends_memorising(tmp_path: Path) -> None:
+    stages = {stage: {"epochs": 10, "patience": 3} for stage in ("head", "finetune")}
+    learning = in_memory.small_recipe(stop="gap", **stages)
+    fitted = _fit(tmp_path / "learning", learning, in_memory.train_and_val((60, 60, 60), (60, 60, 60)))
+    for stage in ("head", "finetune"):
+        rows = [row for row in fitted.rows if row.stage == stage]
+        assert len(rows) == 10, stage
+    assert fitted.rows[-1].val_loss < 0.1
+    train, val = in_memory.train_and_val((14, 14, 14), (14, 14, 14))
+    memorising = in_memory.small_recipe(
+        stop="gap",
+        recipe={"augment": {}},
+        head={"epochs": 0},
+        finetune={"epochs": 40, "patience": 3, "learning_rate": 0.02},
+    )
+    rows = _fit(tmp_path / "noise", memorising, (_relabelled(train, 1), _relabelled(val, 2))).rows
+    assert len(rows) < 12
+    gaps = [row.val_loss - row.plain_train_loss for row in rows]
+    assert min(gaps[-3:]) > max(0.0, min(gaps[:-3]))
+
+
+def test_the_plain_loss_is_that_of_the_kept_weights_in_evaluation_mode(tmp_path: Path) -> None:
+    train, val = in_memory.train_and_val()
+    recipe = in_memory.small_recipe(stop="gap", head={"epochs": 0}, finetune={"epochs": 1})
+    fitted = _fit(tmp_path, recipe, (train, val))
+    pictures, labels = train.take(np.arange(len(train)))
+    counts = torch.bincount(labels)
+    loss = torch.nn.CrossEntropyLoss(weight=len(labels) / (3 * counts))
+    with torch.inference_mode():
+        logits = fitted.network(recipe.preprocess.to_input(pictures))
+    assert fitted.rows[0].plain_train_loss == pytest.approx(float(loss(logits, labels)), rel=1e-4)
+    plain = _fit(tmp_path / "select", in_memory.small_recipe(head={"epochs": 0}, finetune={"epochs": 1}))
+    assert np.isnan(plain.rows[0].plain_train_loss)
+    assert _same(_state(plain), _state(fitted))
+
+
+def test_a_metric_of_one_class_chooses_the_epoch_above_the_heads_bar(tmp_path: Path) -> None:
+    recipe = in_memory.small_recipe(select="val_specificity:normal", finetune={"epochs": 4})
+    fitted = _fit(tmp_path, recipe)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history.columns[-1] == "val_selected"
+    assert history["val_selected"].notna().all()
+    by_stage = {stage: rows["val_selected"].tolist() for stage, rows in history.groupby("stage")}
+    head, tuned = max(by_stage["head"]), max(by_stage["finetune"])
+    stage = "finetune" if tuned > head else "head"
+    expected = {
+        "stage": stage,
+        "epoch": 1 + int(np.argmax(by_stage[stage])),
+        "metric": "val_specificity:normal",
+    }
+    assert {name: fitted.chosen[name] for name in expected} == expected
+    assert fitted.chosen["value"] == max(head, tuned)
+    with pytest.raises(RecipeError, match="did you mean val_f1:covid"):
+        _fit(tmp_path / "wrong", in_memory.small_recipe(select="val_f1:covit"))
+
+
 def test_a_limit_and_sampling_reach_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Batch] = []
     step = Finetune.training_step
@@ -226,13 +315,17 @@ def test_only_pictures_that_may_change_are_augmented_and_mixing_reaches_the_loss
     monkeypatch.setattr(finetune, "augment", spy)
     monkeypatch.setattr(finetune, "mix", spy_mix)
     recipe = in_memory.small_recipe(
-        augment_only=["covid"], recipe={"augment": {"rotate": 20, "mixup": 0.5}}, finetune={"epochs": 1}
+        augment_only=["covid"], recipe={"augment": {"rotate": 20}}, finetune={"epochs": 1}
     )
-    _fit(tmp_path, recipe)
+    _fit(tmp_path / "only", recipe)
     for only, changed in calls:
         assert only is not None
         assert torch.equal(only, changed)
     assert sum(int(changed.sum()) for _, changed in calls) == 5
+    assert not targets
+    _fit(
+        tmp_path / "mixed", in_memory.small_recipe(recipe={"augment": {"mixup": 0.5}}, finetune={"epochs": 1})
+    )
     assert any(((one > 0) & (one < 1)).any() for one in targets)
     with pytest.raises(RecipeError, match="did you mean covid"):
         _fit(tmp_path / "wrong", in_memory.small_recipe(augment_only=["covit"]))
@@ -292,6 +385,11 @@ def test_memory_that_runs_out_is_one_line_in_either_stage(
     ):
         raise error
     assert "\n" not in str(found.value)
+    with (
+        pytest.raises(TrainingError, match="E_MEMORY.*while predicting.*predict.views=1.*--resume"),
+        one_line(in_memory.small_recipe(), "prediction"),
+    ):
+        raise error
     monkeypatch.setattr(features_module, "augment", _starve(error))
     with pytest.raises(TrainingError, match="E_MEMORY.*training the head.*preprocess.size=24"):
         _fit(tmp_path, in_memory.small_recipe(head={"views": 1}))

@@ -35,7 +35,10 @@ def _train(
     sampler = Sampler(labels=labels, **options.pop("sampler", {}))
     course = options.pop("course", None)
     stop = options.pop("stop", "select")
-    judge = head_judge(head, *(_features(1)[0][0], labels), np.ones(3), lambda z: torch.log_softmax(z, dim=1))
+    judge = head_judge(
+        head, _features(1)[0][0], labels, np.ones(3), lambda z: torch.log_softmax(z, dim=1),
+        plain=(shown[0], labels),
+    )  # fmt: skip
     rows, best = train_head(
         head, shown, labels,
         stage=HeadStage(**{"epochs": 12, "learning_rate": 0.05, "batch": 8, **options}),
@@ -80,9 +83,13 @@ def test_a_plateau_lowers_the_rate_and_the_gap_stops() -> None:
     assert len(rates) > 2
     assert rates[:3] == pytest.approx([0.5, 0.25, 0.125])
     _, rows, _ = _train(epochs=300, learning_rate=0.1, patience=5, stop="gap", weight_decay=0)
-    gaps = [row.val_loss - row.train_loss for row in rows]
-    assert len(rows) < 300
-    assert min(gaps[:-5]) < min(gaps[-5:])
+    gaps = [row.val_loss - row.plain_train_loss for row in rows]
+    assert 6 < len(rows) < 300
+    assert max(0.0, min(gaps[:-5])) < min(gaps[-5:])
+    # The head is kept in evaluation mode and its training pictures plain: without dropout, rates of 0 and one batch,
+    # the loss while learning is the same number.
+    _, rows, _ = _train(epochs=1, learning_rate=1e-12, batch=99, stop="gap")
+    assert rows[0].plain_train_loss == pytest.approx(rows[0].train_loss, rel=1e-5)
 
 
 def test_strong_l1_empties_weights_and_decay_shrinks_them() -> None:

@@ -45,6 +45,19 @@ def test_each_optimiser_walks_as_torchs_does(name: Any, build: Any, fused: bool)
         assert one == pytest.approx(other, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [("sgd", None, 0.9), ("rmsprop", None, 0.0), ("sgd", 0.0, 0.0), ("rmsprop", 0.5, 0.5)],
+)
+def test_momentum_is_each_optimisers_own_where_none_is_given(
+    name: Any, given: float | None, expected: float
+) -> None:
+    optimiser = build_optimiser(
+        Optimisation(optimizer=name, momentum=given), [{"params": [nn.Parameter(torch.ones(1))]}]
+    )
+    assert optimiser.param_groups[0]["momentum"] == expected
+
+
 def test_decay_is_decoupled_for_adamw_and_an_l2_penalty_for_sgd() -> None:
     for name, expected in (("adamw", 2.0 * (1 - 0.1 * 0.5)), ("sgd", 2.0 - 0.1 * 0.5 * 2.0)):
         weight = nn.Parameter(torch.tensor([2.0]))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import timm
+import torch
 import yaml
 
 import tiny
@@ -18,9 +21,22 @@ from pulmoscope.evaluation import Predictions
 from pulmoscope.evaluation.spread import median_index, spread
 from pulmoscope.imaging import Preprocess
 from pulmoscope.models import Bundle, CascadeSpec, HeadSpec, ModelSpec, WeightsOrigin, build_classifier
+from pulmoscope.training import load_recipe
 from pulmoscope.workflow import replay, train_seeds
-from pulmoscope.workflow.replay_table import collection_names, hard_routed, parameter_count
+from pulmoscope.workflow.replay_table import (
+    Judged,
+    ModelRow,
+    Replay,
+    Variant,
+    collection_names,
+    hard_routed,
+    judge_variant,
+    parameter_count,
+    seconds_per_epoch,
+)
+from pulmoscope.workflow.replay_text import models_table
 from pulmoscope.workflow.seeds import parse_seeds
+from pulmoscope.workflow.verdict import BY_PICTURE, QUICK, SECONDS, Measured
 
 PUBLISHED = [
     {"metric": "accuracy", "value": 0.01, "split": "test", "source": "them", "data": "bars", "variant": "plain"},
@@ -52,16 +68,20 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return Cohort.from_sources({"bars": tiny.draw_pictures(folder / "data", n=60)}, near_copies=False)
 
 
-def family(folder: Path) -> Path:
+def family(folder: Path, **changes: object) -> Path:
     """Two variants, one of which has no weights to start from; the head alone is trained."""
     train = {"head": {"epochs": 2}, "finetune": {"epochs": 0}}
-    content = tiny.RECIPE | {
-        "name": "bars",
-        "train": train,
-        "variants": {"plain": {}, "lost": {"model": {"weights": "file:nowhere.safetensors"}}},
-        "quick": {"train": {"limit": 12}},
-        "published": PUBLISHED,
-    }
+    content = (
+        tiny.RECIPE
+        | {
+            "name": "bars",
+            "train": train,
+            "variants": {"plain": {}, "lost": {"model": {"weights": "file:nowhere.safetensors"}}},
+            "quick": {"train": {"limit": 12}},
+            "published": PUBLISHED,
+        }
+        | changes
+    )
     path = folder / "bars.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
@@ -123,6 +143,114 @@ def test_a_replay_tells_published_from_ours_and_goes_on_past_a_failure(
     assert "did you mean plain?" in line
 
 
+def test_what_lies_in_the_folder_is_neither_overwritten_nor_dropped(tmp_path: Path, cohort: Cohort) -> None:
+    recipe, out = family(tmp_path), tmp_path / "out"
+    replay(recipe, cohort, out=out, variants=("plain",), budget="quick")
+    before = kept(out)
+
+    def refused(code: str, **options: Any) -> None:
+        with pytest.raises(RunError) as caught:
+            replay(recipe, cohort, out=out, variants=("lost", "plain"), budget="quick", **options)
+        assert caught.value.code == code
+        assert kept(out) == before
+
+    refused("E_RUN_EXISTS", overrides=("train.head.epochs=1",))
+    # Another recipe of the same name: the tables, which "lost" would be the first to write, stay as they are.
+    family(tmp_path, train={"head": {"epochs": 1}, "finetune": {"epochs": 0}})
+    refused("E_RESUME_MISMATCH")
+    family(tmp_path)
+
+    # Another seed alone, then another variant alone: the tables still hold what was finished.
+    found = replay(recipe, cohort, out=out, variants=("plain",), budget="quick", seeds=(1,))
+    assert found.seeds == (0, 1)
+    assert [len(row.measured.values) for row in found.rows if row.metric == "accuracy"] == [2]
+    # A folder that was there before is left, whatever it holds.
+    (out / "lost" / "seed-0").mkdir(parents=True)
+    (out / "lost" / "seed-0" / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"nothing was trained: lost, seed 0: E_WEIGHTS.*nowhere\.safetensors"):
+        replay(recipe, cohort, out=out, variants=("lost",), budget="quick")
+    assert (out / "lost" / "seed-0" / "mine.txt").read_text() == "mine"
+    table = pd.read_csv(out / "replay.csv").set_index(["model", "metric"])
+    assert table.loc[("plain", "accuracy"), "seeds"] == 2
+    assert table.loc[("lost", "accuracy"), "verdict"].startswith("not trained: E_WEIGHTS")
+
+    cohort.write(out / "lost" / "seed-1")
+    with pytest.raises(RunError) as caught:
+        replay(recipe, cohort, out=out, variants=("lost",), budget="quick", seeds=(1,))
+    assert caught.value.code == "E_RUN_EXISTS"
+    assert (out / "lost" / "seed-1" / "cohort.parquet").is_file()
+
+
+def test_a_changed_setting_is_not_the_reports(tmp_path: Path, cohort: Cohort) -> None:
+    recipe, out = family(tmp_path), tmp_path / "out"
+    harmless, telling = "evaluate.replicates=150", "train.head.epochs=1"
+    found = replay(f"{recipe}:plain", cohort, out=out, overrides=(harmless, telling))
+    verdicts = {row.metric: row.verdict for row in found.rows}
+    assert verdicts["accuracy"] == f"not comparable: changed by --set {telling}"
+    assert verdicts["parameters_millions"] == f"not comparable: changed by --set {telling}"
+    assert json.loads((out / "replay.json").read_text())["overrides"] == [harmless, telling]
+    assert set(pd.read_csv(out / "replay.csv")["overrides"]) == {f"{harmless}; {telling}"}
+    page = (out / "replay.html").read_text()
+    assert f"full budget, changed by --set {telling}" in page
+    assert f"Set on the command line: {harmless}, {telling}." in (out / "replay.md").read_text()
+
+
+def test_a_variant_for_other_classes_is_trained_only_where_it_is_named(
+    tmp_path: Path, cohort: Cohort
+) -> None:
+    numbers = [
+        PUBLISHED[0] | {"variant": name, "classes": count} for name, count in (("three", 3), ("two", 2))
+    ]
+    recipe = family(tmp_path, variants={"two": {}, "three": {}}, published=numbers)
+    out = tmp_path / "out"
+    rows = replay(recipe, cohort, out=out, budget="quick").rows
+    assert [(row.model, row.measured is None) for row in rows] == [("two", True), ("three", False)]
+    assert rows[0].verdict.startswith("not trained: its published numbers are of 2 classes, the cohort has 3")
+    assert not (out / "two").exists()
+    rows = replay(recipe, cohort, out=out, budget="quick", variants=("two",)).rows
+    assert [(row.model, row.measured is None) for row in rows] == [("two", False), ("three", False)]
+
+
+def test_the_chest_xray_variant_needs_weights_and_says_which(
+    tmp_path: Path, command: Command, cohort: Cohort
+) -> None:
+    folder, out = cohort.write(tmp_path / "cohort"), tmp_path / "out"
+    arguments = ("replay", "system_b:cxr", "--budget", "quick", "--cohort", folder, "--out", out)
+    line = command.refused("E_RUN", *arguments)
+    assert "no weights file torchxrayvision-densenet121.pt" in line
+    assert "--variants cxr --set model.weights=xrv:file:PATH" in line
+    rows = pd.read_csv(out / "replay.csv")
+    assert rows["verdict"].str.startswith("not trained: E_WEIGHTS").all()
+    assert rows["verdict"].str.contains("--set model.weights=xrv:file:PATH").all()
+    # With them it trains, in the same folder, and naming them does not make it another setting.
+    network = timm.create_model("densenet121", in_chans=1, num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "xrv.pt")
+    command.done(*arguments, "--set", f"model.weights=xrv:file:{tmp_path / 'xrv.pt'}")
+    verdicts = pd.read_csv(out / "replay.csv")["verdict"]
+    assert verdicts.str.startswith(f"not comparable: {QUICK}").all()
+
+
+def test_a_cascades_seconds_are_told_by_stage(cohort: Cohort) -> None:
+    history = pd.DataFrame({
+        "stage": ["first head", "first finetune", "first finetune", "second finetune"],
+        "seconds": [9.0, 2.0, 4.0, 1.0],
+    })  # fmt: skip
+    other = history.assign(seconds=[9.0, 5.0, 5.0, 2.0])
+    assert seconds_per_epoch([history]) == [3.0, 1.0]
+    assert seconds_per_epoch([history, other]) == [4.0, 1.5]  # (2 + 4 + 5 + 5) / 4, (1 + 2) / 2
+    plain = pd.DataFrame({"stage": ["head", "finetune"], "seconds": [9.0, 2.0]})
+    assert seconds_per_epoch([plain]) == [2.0]
+    assert seconds_per_epoch([]) == []
+
+    stages = (Measured(values=(3.0,)), Measured(values=(1.0,)))
+    row = ModelRow(model="two", batch="8 + 4", measured={SECONDS: Measured(values=(4.0,))}, seconds=stages,
+                   published={})  # fmt: skip
+    variant = Variant(recipe=load_recipe("system_c:cascade"))
+    judged = (Judged(variant=variant, rows=(), models=(row,)),)
+    table = models_table(Replay(name="system_c", seeds=(0,), cohort=cohort, judged=judged))
+    assert table.rows == [["two", "3.0 + 1.0", "8 + 4"]]
+
+
 def test_a_killed_replay_goes_on_where_it_was(
     tmp_path: Path, cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +283,18 @@ def test_a_killed_replay_goes_on_where_it_was(
 def test_a_cross_validated_cohort_counts_what_all_folds_held_out(tmp_path: Path) -> None:
     table = tiny.draw_pictures(tmp_path / "data", n=36)
     folds = Cohort.from_sources({"bars": table}, split="kfold:2", near_copies=False)
-    found = replay(f"{family(tmp_path)}:plain", folds, out=tmp_path / "out", budget="quick")
+    published = [PUBLISHED[0] | {"split": "5-fold by picture"}, PUBLISHED[2]]
+    recipe = family(tmp_path, published=published)
+    found = replay(f"{recipe}:plain", folds, out=tmp_path / "out", budget="quick")
+    rate, count = found.rows
+    assert rate.verdict == f"not comparable: {QUICK} {BY_PICTURE}"
+    assert count.verdict == "ours is below"
+    leaked = Cohort(
+        folds.frame, folds.info | {"split": {"kind": "kfold-pictures:2", "leaked": True}}, folds.dropped
+    )
+    rate, count = judge_variant(found.judged[0].variant, leaked).rows
+    assert rate.verdict == f"leaked split: not comparable: {QUICK}"
+    assert count.verdict == "ours is below"
     assert [row.n for row in found.rows if row.metric == "accuracy"] == [36]
     assert [len(one) for one in found.histories().values()] == [2]
     pooled = json.loads((tmp_path / "out" / "plain" / "seed-0" / "metrics.json").read_text())["test"]

@@ -11,6 +11,7 @@ from pulmoscope.training import PublishedNumber
 from pulmoscope.workflow.verdict import (
     ABOVE,
     BELOW,
+    BY_PICTURE,
     QUICK,
     SAME,
     WITHIN,
@@ -19,6 +20,7 @@ from pulmoscope.workflow.verdict import (
     judge,
     meaning,
     measure,
+    telling_changes,
 )
 
 
@@ -60,12 +62,39 @@ def test_the_interval_decides(low: float, high: float, words: str) -> None:
         ({}, {"n": 500}, "615 pictures judged there, 500 here"),
         ({}, {"part": "val"}, "ours is of the validation part, on which choices were made"),
         ({"metric": "seconds_per_epoch"}, {}, "measured on another machine"),
+        ({}, {"changed": ("a=1", "b=2")}, "changed by --set a=1, b=2"),
+        ({"metric": "parameters_millions"}, {"changed": ("a=1",)}, "changed by --set a=1"),
     ],
 )
 def test_why_two_numbers_cannot_be_compared(
     published: dict[str, Any], mine: dict[str, Any], reason: str
 ) -> None:
     assert judge(number(**published), one(0.9, 0.88, 0.92), ours(**mine)) == f"not comparable: {reason}"
+
+
+def test_a_split_that_leaks_is_said_on_either_side() -> None:
+    published, measured = number(split="5-fold by picture"), one(0.9, 0.88, 0.92)
+    for split in ("kfold:5", "patient:0.7,0.15,0.15"):
+        assert judge(published, measured, ours(split=split)) == f"{WITHIN} {BY_PICTURE}"
+    assert (
+        judge(published, measured, ours(split="kfold-pictures:5", leaked=True)) == f"leaked split: {WITHIN}"
+    )
+    assert judge(number(), measured, ours(split="kfold:5")) == WITHIN
+    assert judge(number(), measured, ours(split="predefined", leaked=True)) == f"leaked split: {WITHIN}"
+    count = number(metric="parameters_millions", value=2.0, split="by picture")
+    assert judge(count, Measured(values=(2.0,)), ours(split="kfold:5", leaked=True)) == SAME
+
+
+def test_only_what_shapes_the_setting_makes_it_another() -> None:
+    harmless = ["train.device=cpu", "train.devices=1", "train.precision=float32", "evaluate.replicates=200"]
+    weights = "model.weights=xrv:file:here.pt"
+    assert telling_changes(harmless, weights="imagenet") == ()
+    assert telling_changes([weights, "model.weights=run=there"], weights="xrv:file:none.pt") == ()
+    assert telling_changes(["model.weights=random"], weights="xrv:file:none.pt") == ("model.weights=random",)
+    assert telling_changes([weights, " train.loss = focal"], weights="imagenet") == (
+        weights,
+        "train.loss = focal",
+    )
 
 
 def test_a_few_dropped_pictures_do_not_make_it_another_test_part() -> None:

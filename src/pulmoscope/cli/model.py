@@ -81,11 +81,14 @@ def _spec(name: str, channels: int, size: int, classes: int, head: str, pool: st
     chosen: dict[str, Any] = {}
     for item in options:
         key, equals, value = item.partition("=")
-        if not (key and equals and value):
+        try:
+            if not (key and equals and value):
+                raise ValueError("no KEY=VALUE")
+            chosen[key.replace("-", "_")] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
             raise RecipeError(
                 f"--option {item!r} cannot be read", code="E_USAGE", expected="KEY=VALUE, as in blocks=4"
-            )
-        chosen[key.replace("-", "_")] = yaml.safe_load(value)
+            ) from error
     try:
         return ModelSpec.model_validate(
             {

@@ -22,7 +22,7 @@ def replay(
     out: Annotated[Path, typer.Option(help="The folder of all runs and tables.")],
     seeds: Annotated[str, typer.Option(metavar="N,N,...", help="One run a variant and seed.")] = "0",
     budget: Annotated[
-        BudgetName, typer.Option(help="The report's own setting, or one reduced to minutes and labelled so.")
+        BudgetName, typer.Option(help="The recipe's full setting, or one reduced to minutes and labelled so.")
     ] = BudgetName.FULL,
     variants: Annotated[str, typer.Option(metavar="NAME,...", help="Only these variants.")] = "",
     set_: Annotated[

@@ -1,8 +1,7 @@
 """The reports' own networks. They end in a map; the dense layers of the reports are the head, with ``pool: flatten``.
 
 All start from Kaiming-uniform weights (He et al. 2015), the head's dense layers too, as system C's report says; biases
-start at 0. Each docstring
-says what the report states and what is our choice.
+start at 0. Each docstring says what the report states and what is our choice.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from pulmoscope.errors import RecipeError
-from pulmoscope.models.head import build_head, flat_features, flat_width
+from pulmoscope.models.head import DenseInit, build_head, flat_features, flat_width
 from pulmoscope.models.registry import build_backbone
 from pulmoscope.models.spec import ModelSpec
 
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.spec = spec
         self.backbone = build_backbone(spec.backbone, channels=spec.channels, options=spec.options)
-        init = getattr(self.backbone, "dense_init", "kaiming-normal")
+        init: DenseInit = getattr(self.backbone, "dense_init", "kaiming-normal")
         self.head = build_head(self._width(), len(spec.classes), spec.head, init)
 
     def features(self, pictures: torch.Tensor) -> torch.Tensor:

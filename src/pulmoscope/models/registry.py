@@ -1,8 +1,8 @@
 """Names to backbone builders.
 
 A backbone maps pictures (N, channels, H, W) to pooled features (N, D) by ``forward`` and to a map (N, D, h, w) by
-``forward_features``, and has ``num_features``, D. It may have ``dense_init``, ``kaiming-uniform``: how the dense layers of
-the head on it start.
+``forward_features``, and has ``num_features``, D. It may say ``dense_init``, which is how the dense layers
+of a head on it start.
 """
 
 from __future__ import annotations

@@ -19,6 +19,10 @@ from pulmoscope.training.recipe import Budget, Recipe, find_mistakes, merged, pa
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 _LARGEST_RECIPE = 1 << 20
+# What a recipe is called and which setting of its family it is cannot be changed: that would make it another's.
+_FIXED = ("name", "variant", "budget")
+# One step into the fields, which OmegaConf takes as a.b or a[b].
+_STEP = r"[^.\[\]]+"
 _VARIANT_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
@@ -86,7 +90,7 @@ class Family:
             content["variant"] = variant
         published = content.get("published")
         if isinstance(published, list) and self.changes:
-            content["published"] = [one for one in published if _of_variant(one) in {None, variant}]
+            content["published"] = [one for one in published if _of_variant(one) in (None, variant)]
         return content
 
     def mistakes(self) -> list[str]:
@@ -107,7 +111,7 @@ class Family:
         published = self.base.get("published")
         for number in published if isinstance(published, list) else []:
             of = _of_variant(number)
-            if of is not None and of not in self.changes:
+            if of is not None and of not in tuple(self.changes):
                 said.append(f"published: no variant {of!r}{_did_you_mean(str(of), self.changes)}")
         return list(dict.fromkeys(said)) if self.changes or None in self.quick else []
 
@@ -229,10 +233,29 @@ def _override(content: dict[str, Any], overrides: Sequence[str], where: str) -> 
                 raise RecipeError(
                     f"--set {item!r} cannot be read", expected="key=value, as in train.finetune.epochs=3"
                 )
-            OmegaConf.update(config, key.strip(), yaml.safe_load(value), merge=False)
+            place = key.strip()
+            if re.findall(_STEP, place)[:1] in ([name] for name in _FIXED):
+                raise RecipeError(
+                    f"--set {item!r} cannot be set",
+                    expected=f"any field but {', '.join(_FIXED)}",
+                    remedy="choose variant and budget by NAME:VARIANT and --budget",
+                )
+            _open_preset(config, place)
+            OmegaConf.update(config, place, yaml.safe_load(value), merge=False)
         return OmegaConf.to_container(config, resolve=True)
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise RecipeError(f"{where} cannot be changed so", got=str(error)) from error
+
+
+def _open_preset(config: Any, place: str) -> None:
+    """Make room for a single field over an augmentation that is a preset's name."""
+    parts = re.findall(_STEP, place)
+    if "augment" not in parts[:-1]:
+        return
+    whole = ".".join(parts[: parts.index("augment") + 1])
+    named = OmegaConf.select(config, whole)
+    if isinstance(named, str):
+        OmegaConf.update(config, whole, {"preset": named}, merge=False)
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> Path:

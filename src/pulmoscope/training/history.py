@@ -103,7 +103,7 @@ def validation_scores(
     chosen = float("nan")
     if selected is not None:
         rate = _RATES.get(selected.metric)
-        chosen = areas[selected.index] if rate is None else rate(counts)[selected.index]
+        chosen = areas[selected.at] if rate is None else rate(counts)[selected.at]
     return {
         "val_loss": weighted_cross_entropy(log_probabilities, labels, weights),
         "val_accuracy": float(np.mean(predicted == labels)),

@@ -125,17 +125,23 @@ class Recipe(Part):
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """``content`` with ``changes`` laid over it, mapping by mapping; anything else replaces what was there.
 
-    So does a mapping that names a preset: it starts anew from the preset, not from what was there. Another backbone
-    leaves the options of the one before behind.
+    So does a mapping that names a preset: it starts anew from the preset, not from what was there; and one of class
+    weights, whose classes belong together. Another backbone leaves the options of the one before behind.
     """
     whole = dict(content)
     for key, value in changes.items():
         below = whole.get(key)
+        if key == "augment" and isinstance(below, str):
+            # A preset's name stands for its fields: single ones lie over it.
+            below = {"preset": below}
         if isinstance(below, Mapping) and isinstance(value, Mapping) and value.get("backbone"):
             same = value["backbone"] == below.get("backbone")
             below = {name: content for name, content in below.items() if same or name != "options"}
-        both = isinstance(below, Mapping) and isinstance(value, Mapping) and "preset" not in value
-        whole[key] = merged(below, value) if both else value  # type: ignore[arg-type]
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            anew = "preset" in value or key == "class_weights"
+            whole[key] = value if anew else merged(below, value)
+        else:
+            whole[key] = value
     return whole
 
 

@@ -18,11 +18,11 @@ class ClassMetric(NamedTuple):
 
     Attributes:
         metric: One of ``OF_A_CLASS``.
-        index: Of the class.
+        at: Index of the class.
     """
 
     metric: str
-    index: int
+    at: int
 
 
 def check_select(select: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +32,29 @@ from pulmoscope.workflow.summary import LEAKED, is_leaked
 _CURVES = Path("figures") / "curves.png"
 
 
-def check_same_replay(folder: Path, name: str, budget: Budget, cohort: Cohort) -> None:
-    """Prove that what lies in ``folder`` is of the same recipe, budget and cohort.
+def check_same_replay(
+    folder: Path, name: str, budget: Budget, overrides: Sequence[str], cohort: Cohort
+) -> None:
+    """Prove that what lies in ``folder`` is of the same recipe, budget, overrides and cohort.
+
+    Tables without any run behind them bind nobody.
 
     Raises:
         RunError: It is not; the earlier tables would be lost.
     """
     path = folder / "replay.json"
-    if not path.is_file():
+    if not path.is_file() or not any(folder.glob("*/seed-*/recipe.yaml")):
         return
     try:
         before = dict(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError):
         # Torn by hand: it is written anew, and the runs prove themselves.
         return
-    now = {"recipe": name, "budget": budget, "cohort": cohort.fingerprint()}
+    now: dict[str, Any] = {"recipe": name, "budget": budget, "cohort": cohort.fingerprint()}
+    if isinstance(before.get("overrides"), list):
+        # In any order; where that matters, the runs prove themselves.
+        before["overrides"] = sorted(map(str, before["overrides"]))
+        now["overrides"] = sorted(overrides)
     changed = [
         f"{key} ({before.get(key)} before, {value} now)"
         for key, value in now.items()
@@ -67,7 +76,9 @@ def write_replay(folder: Path, replay: Replay) -> Path:
     histories = replay.histories()
     figure = save_png(draw_curves(histories), folder / _CURVES) if histories else None
     about = describe()
-    budget = "quick budget" if replay.budget == "quick" else "full budget, the report's own setting"
+    budget = "quick budget" if replay.budget == "quick" else "full budget"
+    if replay.changed:
+        budget += f", changed by --set {', '.join(replay.changed)}"
     page = ReplayPage(
         title=replay.name,
         subtitle=f"{budget} · {header_line(replay.seeds)} · Pulmoscope {about['pulmoscope']}",
@@ -83,6 +94,7 @@ def write_replay(folder: Path, replay: Replay) -> Path:
         facts=[
             ("Cohort", _cohort_line(replay.cohort)),
             ("Cohort fingerprint", replay.cohort.fingerprint()),
+            ("Set on the command line", ", ".join(replay.overrides) or "nothing"),
             ("Machine", f"{about['device']}, {about['threads']} threads, PyTorch {about['torch']}"),
             ("Command", str(about["command"])),
         ],
@@ -113,6 +125,7 @@ def _json(replay: Replay) -> dict[str, Any]:
     return {
         "recipe": replay.name,
         "budget": replay.budget,
+        "overrides": list(replay.overrides),
         "seeds": list(replay.seeds),
         "cohort": replay.cohort.fingerprint(),
         "use": "Research use only. Not a medical device.",
@@ -121,6 +134,7 @@ def _json(replay: Replay) -> dict[str, Any]:
             {
                 "model": one.model,
                 "batch": one.batch,
+                "seconds_by_stage": [_finite(stage.spread.mean) for stage in one.seconds],
                 "measured": {
                     name: {"mean": _finite(found.spread.mean), "sd": _finite(found.spread.sd)}
                     for name, found in one.measured.items()
@@ -162,7 +176,8 @@ def _row(row: Row) -> dict[str, Any]:
 
 def _csv(replay: Replay) -> str:
     text = io.StringIO()
-    rows = [{"recipe": replay.name, "budget": replay.budget} | _row(row) for row in replay.rows]
+    setting = {"recipe": replay.name, "budget": replay.budget, "overrides": "; ".join(replay.overrides)}
+    rows = [setting | _row(row) for row in replay.rows]
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

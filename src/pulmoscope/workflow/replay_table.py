@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from pulmoscope.evaluation import Estimate, Predictions, named_estimates
 from pulmoscope.models import Bundle, CascadeSpec, load_bundle, route
 from pulmoscope.training import Budget, PublishedNumber, Recipe
 from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.summary import is_leaked
 from pulmoscope.workflow.training_run import reported_part
 from pulmoscope.workflow.verdict import COSTS, PARAMETERS, SECONDS, Measured, Ours, judge, meaning, measure
 
@@ -30,11 +33,13 @@ class Variant:
         recipe: Of the variant.
         runs: Seed -> its finished run.
         failures: Seed -> why there is none.
+        changed: The overrides that make the setting another than the report's.
     """
 
     recipe: Recipe
     runs: Mapping[int, Run] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -75,13 +80,15 @@ class ModelRow:
     Attributes:
         model: The variant, and for a cascade how it routes.
         batch: Pictures a step; for a cascade that of each stage.
-        measured: Metric of :data:`RATES` or cost -> ours.
+        measured: Metric of :data:`RATES` or cost -> ours; the seconds of a cascade are those of both stages together.
+        seconds: Seconds an epoch of each stage of a cascade; of any other network one entry.
         published: The same -> the report's, where it prints it.
     """
 
     model: str
     batch: str
     measured: Mapping[str, Measured]
+    seconds: tuple[Measured, ...]
     published: Mapping[str, PublishedNumber]
 
 
@@ -106,20 +113,27 @@ class Replay:
 
     Attributes:
         name: Of the recipe.
-        seeds: As asked.
+        seeds: Those asked for and those found in the folder, ascending.
         cohort: That was trained on.
         judged: The variants in the recipe's order, trained or not.
+        overrides: ``key=value`` changes to every variant.
     """
 
     name: str
     seeds: tuple[int, ...]
     cohort: Cohort
     judged: tuple[Judged, ...]
+    overrides: tuple[str, ...] = ()
 
     @property
     def budget(self) -> Budget:
         """``full`` or ``quick``."""
         return self.judged[0].variant.recipe.budget
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The overrides that make the setting of any variant another than the report's."""
+        return tuple(dict.fromkeys(item for one in self.judged for item in one.variant.changed))
 
     @property
     def rows(self) -> list[Row]:
@@ -181,6 +195,22 @@ def read_histories(folder: Path) -> list[pd.DataFrame]:
     return [pd.read_csv(file) for file in files if file.is_file()]
 
 
+def seconds_per_epoch(histories: Sequence[pd.DataFrame]) -> list[float]:
+    """Mean over the epochs of what was trained last: of a cascade for each of its networks, else one number.
+
+    Args:
+        histories: Of a run, or of each of its folds, with columns stage and seconds; a cascade's stages are called
+            ``first finetune``, ``second finetune`` and so on.
+    """
+    last: dict[str, list[pd.Series[float]]] = {}
+    for history in filter(len, histories):
+        network = history["stage"].str.extract(r"^(first|second) ", expand=False).fillna("")
+        for name, rows in history.groupby(network, sort=False):
+            final = rows["stage"].iloc[-1]
+            last.setdefault(str(name), []).append(rows.loc[rows["stage"] == final, "seconds"])
+    return [float(pd.concat(one).mean()) for one in last.values()]
+
+
 def parameter_count(bundle: Bundle) -> int:
     """Numbers in a network as Keras counts them: batch normalisation's running statistics are among them."""
     return sum(
@@ -197,6 +227,7 @@ class _Model:
     n: int
     classes: int
     measured: Mapping[str, Measured]
+    seconds: tuple[Measured, ...]
 
 
 def _models(variant: Variant) -> list[_Model]:
@@ -213,11 +244,16 @@ def _models(variant: Variant) -> list[_Model]:
             },
             f"{variant.label}, soft routing": tables,
         }
-    seconds = [_seconds_per_epoch(run) for run in runs.values()]
+    seconds = [seconds_per_epoch(read_histories(run.folder)) for run in runs.values()]
     costs = {
         PARAMETERS: Measured(values=(parameter_count(bundle) / 1e6,)),
-        SECONDS: Measured(values=tuple(seconds)),
+        SECONDS: Measured(values=tuple(sum(one) if one else math.nan for one in seconds)),
     }
+    stages = max(map(len, seconds))
+    by_stage = tuple(
+        Measured(values=tuple(one[index] if index < len(one) else math.nan for one in seconds))
+        for index in range(stages)
+    )
     names = tuple(dict.fromkeys([*(number.metric for number in variant.recipe.published), *RATES]))
     return [
         _Model(
@@ -226,6 +262,7 @@ def _models(variant: Variant) -> list[_Model]:
             n=len(next(iter(by_seed.values()))),
             classes=len(bundle.classes),
             measured=costs | _measure(by_seed, names, variant.recipe.evaluate.replicates),
+            seconds=by_stage,
         )
         for label, by_seed in views.items()
     ]
@@ -248,6 +285,9 @@ def _rows(variant: Variant, model: _Model, cohort: Cohort) -> list[Row]:
         n=model.n,
         classes=model.classes,
         part=model.part,
+        split=str(cohort.info.get("split", {}).get("kind") or ""),
+        leaked=is_leaked(cohort),
+        changed=variant.changed,
     )
     if not variant.recipe.published:
         accuracy = model.measured["accuracy"]
@@ -280,11 +320,18 @@ def _untrained(variant: Variant, verdict: str) -> tuple[Row, ...]:
 
 def _model_row(variant: Variant, model: _Model) -> ModelRow:
     shown = (*COSTS, *RATES)
+    printed = Counter(one.metric for one in variant.recipe.published)
     return ModelRow(
         model=model.label,
         batch=" + ".join(dict.fromkeys(str(_batch(stage)) for stage in _stages(variant.recipe))),
         measured={name: model.measured[name] for name in shown if name in model.measured},
-        published={one.metric: one for one in variant.recipe.published if one.metric in shown},
+        seconds=model.seconds,
+        # Several reports may print one metric for the same pictures: none of them is the row's own.
+        published={
+            one.metric: one
+            for one in variant.recipe.published
+            if one.metric in shown and printed[one.metric] == 1
+        },
     )
 
 
@@ -299,13 +346,3 @@ def _batch(recipe: Recipe) -> int:
 def _bundle(run: Run) -> Bundle:
     folds = sorted((run.folder / "folds").glob("fold-*/model"))
     return load_bundle(folds[0]) if folds else run.model
-
-
-def _seconds_per_epoch(run: Run) -> float:
-    """Mean over the epochs of the stage that was trained last; NaN where no history says."""
-    last = [
-        history[history["stage"] == history["stage"].iloc[-1]]["seconds"]
-        for history in read_histories(run.folder)
-        if len(history)
-    ]
-    return float(pd.concat(last).mean()) if last else float("nan")

@@ -87,6 +87,8 @@ def explanation(replay: Replay) -> list[str]:
     said = []
     if replay.budget == "quick":
         said.append(f"{QUICK}. The figures say that the recipe trains, not what it can reach.")
+    if replay.overrides:
+        said.append(f"Set on the command line: {', '.join(replay.overrides)}.")
     said.append(
         "The verdict asks whether the published number lies in the 95% interval of our test predictions"
         + ("; of several seeds, of the one whose value is the median." if several else ".")
@@ -188,6 +190,12 @@ def _compared(model: ModelRow, name: str) -> str:
     measured = model.measured.get(name)
     if measured is None:
         return _NONE
+    if name == SECONDS and len(model.seconds) > 1:
+        return " + ".join(_with_spread(name, stage) for stage in model.seconds)
+    return _with_spread(name, measured)
+
+
+def _with_spread(name: str, measured: Measured) -> str:
     mean = _shown(name, measured.spread.mean)
     if measured.spread.n > 1:
         return f"{mean} ± {_shown(name, measured.spread.sd)}"

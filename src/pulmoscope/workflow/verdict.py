@@ -12,6 +12,8 @@ from pulmoscope.training import Budget, PublishedNumber
 
 WITHIN, ABOVE, BELOW = "within our interval", "ours is above", "ours is below"
 SAME = "the same within 1%"
+BY_PICTURE = "(published folds are by picture and leak; ours are grouped by patient)"
+LEAKED_SPLIT = "leaked split: "
 QUICK = "quick: reduced size/number, not the report's setting"
 
 PARAMETERS, SECONDS = "parameters_millions", "seconds_per_epoch"
@@ -21,6 +23,8 @@ COSTS = {PARAMETERS: "parameters, millions", SECONDS: "seconds an epoch"}
 # Pictures that a reader drops (copies, files that cannot be read) leave the test part the report's own.
 _SAME_SIZE = 0.02
 _SAME_COUNT = 0.01
+_HARMLESS = frozenset({"train.device", "train.devices", "train.precision", "evaluate"})
+_OWN_WEIGHTS = ("xrv:", "run=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,9 @@ class Ours:
         n: Pictures judged.
         classes: Number of classes.
         part: ``test`` or ``val``.
+        split: The kind of the cohort's split, such as ``predefined``, ``kfold:5`` or ``kfold-pictures:5``.
+        leaked: Whether the split cuts groups.
+        changed: The overrides that make the setting another than the report's.
     """
 
     budget: Budget
@@ -61,6 +68,36 @@ class Ours:
     n: int
     classes: int
     part: str
+    split: str = ""
+    leaked: bool = False
+    changed: tuple[str, ...] = ()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the split was drawn by patient."""
+        return self.split.partition(":")[0] in {"kfold", "patient"} and not self.leaked
+
+
+def telling_changes(overrides: Sequence[str], *, weights: str) -> tuple[str, ...]:
+    """The ``key=value`` overrides that make a setting another than the report's.
+
+    Where and how exactly it is computed, and how it is judged, is none of the setting; nor is where the weights lie
+    that the recipe leaves to the user (``xrv:``).
+
+    Args:
+        overrides: As given to ``--set``.
+        weights: The recipe's own ``model.weights``.
+
+    >>> telling_changes(["train.device=cpu", "train.finetune.epochs=3"], weights="imagenet")
+    ('train.finetune.epochs=3',)
+    """
+    telling = []
+    for item in overrides:
+        key, _, value = (part.strip() for part in item.partition("="))
+        asked_for = key == "model.weights" and weights.startswith("xrv:") and value.startswith(_OWN_WEIGHTS)
+        if key not in _HARMLESS and not key.startswith("evaluate.") and not asked_for:
+            telling.append(item.strip())
+    return tuple(telling)
 
 
 def measure(estimates: Sequence[Estimate], seeds: Sequence[int]) -> Measured:
@@ -87,11 +124,13 @@ def meaning(metric: str) -> str:
 
 def why_not_comparable(number: PublishedNumber, ours: Ours) -> list[str]:
     """Reasons, in words, why our figure does not measure what ``number`` measures; empty where it does."""
+    reasons = [f"changed by --set {', '.join(ours.changed)}"] if ours.changed else []
     if number.metric == SECONDS:
-        return ["measured on another machine"]
+        return [*reasons, "measured on another machine"]
     if number.metric == PARAMETERS:
-        return []
-    reasons = [QUICK] if ours.budget == "quick" else []
+        return reasons
+    if ours.budget == "quick":
+        reasons.append(QUICK)
     if not number.comparable:
         reasons.append(number.note or "the report does not say what it measured on")
     elif number.data and number.data.casefold() not in {one.casefold() for one in ours.collections}:
@@ -109,8 +148,17 @@ def judge(number: PublishedNumber, measured: Measured | None, ours: Ours) -> str
     """The verdict in words.
 
     A rate is judged by the 95% interval of our test predictions; of several seeds, of the one whose value is the
-    median. A count of parameters is judged by its value.
+    median. A count of parameters is judged by its value. A rate's verdict says too where either split leaks.
     """
+    said = _judge(number, measured, ours)
+    if number.metric in COSTS:
+        return said
+    if "by picture" in number.split.casefold() and ours.grouped:
+        said = f"{said} {BY_PICTURE}"
+    return f"{LEAKED_SPLIT}{said}" if ours.leaked else said
+
+
+def _judge(number: PublishedNumber, measured: Measured | None, ours: Ours) -> str:
     reasons = why_not_comparable(number, ours)
     if measured is None:
         reasons.append(f"our results have no {number.metric}")

@@ -122,9 +122,11 @@ def test_a_crop_has_torchvisions_pixels() -> None:
         torch.testing.assert_close(ours[index, :, 3:-3, 3:-3], theirs[:, 3:-3, 3:-3], rtol=0, atol=2e-4)
 
 
-def test_gain_and_contrast_are_distributed_as_torchvisions() -> None:
+def test_gain_and_contrast_about_the_mean_of_half_are_distributed_as_torchvisions() -> None:
     picture = torch.rand((1, 16, 16), generator=_generator(4)) * 0.4 + 0.3
-    picture = (picture + picture.flip(2).mul(-1).add(1)) / 2  # its mean is 0.5: torchvision's pivot
+    picture = (
+        picture + picture.flip(2).mul(-1).add(1)
+    ) / 2  # its mean is 0.5, our pivot; torchvision's is the mean
     batch = picture.expand(600, 1, -1, -1)
     torch.manual_seed(1)
     jitter = v2.ColorJitter(brightness=0.3)
@@ -133,6 +135,20 @@ def test_gain_and_contrast_are_distributed_as_torchvisions() -> None:
     jitter = v2.ColorJitter(contrast=0.3)
     theirs = [float(jitter(picture.expand(3, -1, -1))[0].std()) for _ in range(600)]
     _assert_same_distribution(augment(batch, Augment(contrast=0.3), _generator()).std(dim=(1, 2, 3)), theirs)
+
+
+def test_contrast_moves_the_mean_of_a_dark_picture_which_torchvisions_leaves() -> None:
+    picture = torch.rand((1, 16, 16), generator=_generator(4)) * 0.2 + 0.2
+    batch = picture.expand(600, 1, -1, -1)
+    torch.manual_seed(1)
+    jitter = v2.ColorJitter(contrast=0.1)
+    theirs = torch.stack([jitter(picture.expand(3, -1, -1))[:1] for _ in range(600)])
+    ours = augment(batch, Augment(contrast=0.1), _generator())
+    _assert_same_distribution(ours.std(dim=(1, 2, 3)), theirs.std(dim=(1, 2, 3)).tolist())
+    mean = float(picture.mean())
+    assert (theirs.mean(dim=(1, 2, 3)) - mean).abs().max() < 1e-3
+    # A gain of 1 - c to 1 + c about 0.5 moves the mean by c times its distance from 0.5.
+    assert (ours.mean(dim=(1, 2, 3)) - mean).abs().max() == pytest.approx(0.1 * (0.5 - mean), rel=0.05)
 
 
 def test_hue_is_torchvisions_and_distributed_so() -> None:
