@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from pulmoscope.imaging import Augment, augment
+from pulmoscope.inference import keep_memory
 
 SIDE, TARGET = 224, 5.0
 A = Augment.model_validate("system_a")
@@ -126,6 +127,7 @@ def main() -> None:
     given = parser.parse_args()
     cores = given.cores
     torch.set_num_threads(cores)
+    keep_memory()  # as every training here does on the CPU; the plain ways are in the same process and have it too
     ways = contestants(given.pictures, given.batch, cores)
     for way in ways.values():
         way()

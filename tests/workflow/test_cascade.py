@@ -140,6 +140,14 @@ def test_the_hierarchy_of_the_label_scheme_is_enough(cohort: Cohort) -> None:
     )
 
 
+def test_a_metric_of_a_class_that_a_stage_has_not_is_known_at_once(cohort: Cohort, tmp_path: Path) -> None:
+    # The first stage knows pneumonia only as infected; without the check it would train before the second one says so.
+    changes = {"second": {"train": {"select": "val_f1:normal"}}}
+    with pytest.raises(RecipeError, match="train.select names no class"):
+        train(recipe(**changes), cohort, out=tmp_path / "run", seed=0)
+    assert not (tmp_path / "run" / "stages" / "first").exists()
+
+
 def test_weights_that_expect_another_input_are_told(caplog: pytest.LogCaptureFixture) -> None:
     stages = {
         "first": {"model": {"backbone": "resnet18", "weights": "imagenet"}},

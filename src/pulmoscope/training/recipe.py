@@ -20,6 +20,7 @@ from pulmoscope.training.parts import (
     PredictPart,
     PublishedNumber,
     TrainPart,
+    check_mixing,
 )
 
 Budget = Literal["full", "quick"]
@@ -45,6 +46,11 @@ class Recipe(Part):
     evaluate: EvaluatePart = EvaluatePart()
     validation_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     published: tuple[PublishedNumber, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_mixing(self) -> Recipe:
+        check_mixing(self.augment, self.train)
+        return self
 
     @model_validator(mode="after")
     def _check_stages(self) -> Recipe:

@@ -16,6 +16,7 @@ from pulmoscope.files import make_folder
 from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin, input_statistics
 from pulmoscope.training import Examples, Fitted, Recipe, fit
 from pulmoscope.training.history import EpochRow, write_history
+from pulmoscope.training.selection import class_metric
 from pulmoscope.workflow.parts import Parts
 
 log = logging.getLogger("pulmoscope")
@@ -63,6 +64,8 @@ def fit_cascade(recipe: Recipe, parts: Parts, *, folder: Path, seed: int, progre
     classes = tuple(parts.cohort.classes)
     routing = find_routing(recipe, parts.cohort)
     _warn_of_other_inputs(recipe)
+    class_metric(recipe.stage("first").train.select, routing.first)
+    class_metric(recipe.stage("second").train.select, routing.second)
     fitted: dict[str, Fitted] = {}
     own: tuple[str, ...]
     name: Literal["first", "second"]

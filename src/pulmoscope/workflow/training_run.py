@@ -24,6 +24,7 @@ from pulmoscope.inference import Predictor
 from pulmoscope.models import Bundle, trained_run
 from pulmoscope.report import write_report
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
+from pulmoscope.training.failures import one_line
 from pulmoscope.workflow.cascade import FittedCascade, fit_cascade
 from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
@@ -106,7 +107,8 @@ def train_once(
         )
     bundle = _bundle(recipe, parts.cohort, fitted, seed)
     bundle.save(folder / "model")
-    predictions = _predict(bundle, fitted, parts, recipe)
+    with one_line(recipe, "prediction"):
+        predictions = _predict(bundle, fitted, parts, recipe)
     predictions.write(folder / "predictions.parquet")
     metrics: dict[str, Any] = {
         part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
