@@ -42,7 +42,10 @@ JOBS: dict[str, dict[str, Any]] = {
         "replay": ["darkcovidnet", "--variants", "covid_vs_no_findings"],
     },
     "system_a_quick": {
-        "cohort": [*NAMED, "--where", "label!=pneumonia"],
+        "cohort": [
+            *DARK,
+            *("--labels", "binary-covid", "--where", "finding!=Pneumonia", "--split", "patient:0.6,0.2,0.2"),
+        ],
         "replay": ["system_a", "--budget", "quick"],
     },
     "system_d_quick": {
