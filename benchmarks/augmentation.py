@@ -11,10 +11,8 @@ start from decoded 8-bit pictures in memory and end with float batches (N, 3, 22
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jobs import about
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
@@ -153,14 +152,11 @@ def main() -> None:
         **{f"ratio_{name}": ratio(rates, name) for name in ("ours", "ours_from_colour_pictures")},
         "target": TARGET,
     }
-    about = {
-        "command": "python benchmarks/augmentation.py",
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, no GPU; {cores} used",
-        "python": platform.python_version(),
-        "results": results,
-    }
-    (Path(__file__).parent / "results" / "augmentation.json").write_text(json.dumps(about, indent=2) + "\n")
+    about(
+        Path(__file__).parent / "results" / "augmentation.json",
+        "python benchmarks/augmentation.py",
+        {"cores_used": cores, "results": results},
+    )
     print(json.dumps({name: value for name, value in results.items() if name.startswith("ratio")}, indent=2))
 
 

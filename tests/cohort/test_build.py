@@ -190,16 +190,19 @@ def test_validation_is_carved_out_of_the_training_part(tmp_path: Path) -> None:
         cohort.part("valid")
 
 
+def two_pictures_a_patient(folder: Path) -> Path:
+    """Two classes of eight patients, named as NIH names its files."""
+    names = [
+        f"{name}/0000{i:04}_{j:03}.png"
+        for k, name in enumerate("ab")
+        for i in range(k * 50, k * 50 + 8)
+        for j in (0, 1)
+    ]
+    return write_tree(folder, names)
+
+
 def test_folds_are_grouped(tmp_path: Path) -> None:
-    root = write_tree(
-        tmp_path,
-        [
-            f"{name}/0000{i:04}_{j:03}.png"
-            for k, name in enumerate("ab")
-            for i in range(k * 50, k * 50 + 8)
-            for j in (0, 1)
-        ],
-    )
+    root = two_pictures_a_patient(tmp_path)
     cohort = build(root, split="kfold:4")
     assert cohort.frame["split"].isna().all()
     assert sorted(cohort.frame["fold"].unique()) == [0, 1, 2, 3]
@@ -207,15 +210,7 @@ def test_folds_are_grouped(tmp_path: Path) -> None:
 
 
 def test_folds_by_picture_leak_and_are_marked(tmp_path: Path) -> None:
-    root = write_tree(
-        tmp_path,
-        [
-            f"{name}/0000{i:04}_{j:03}.png"
-            for k, name in enumerate("ab")
-            for i in range(k * 50, k * 50 + 8)
-            for j in (0, 1)
-        ],
-    )
+    root = two_pictures_a_patient(tmp_path)
     assert "E_SPLIT_LEAK" in error(root, split="kfold-pictures:4")
     cohort = build(root, split="kfold-pictures:4", allow_leak=True)
     assert cohort.info["split"]["leaked"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pulmoscope.imaging import Preprocess
 from pulmoscope.models.cascade import CascadeClassifier, CascadeSpec, build_network
 from pulmoscope.models.network import Classifier
 from pulmoscope.models.spec import ModelSpec, WeightsOrigin
+from pulmoscope.models.state_files import file_sha256
 
 # 2 added cascades, heads that need the picture's size, options of backbones and views; format 1 is read as before.
 FORMAT = 2
@@ -79,7 +79,7 @@ class Bundle:
         target = Path(folder)
         with atomic_path(target / WEIGHTS_FILE) as temporary:
             save_file({name: value.contiguous() for name, value in self.weights.items()}, temporary)
-            checksum = _sha256(temporary)
+            checksum = file_sha256(temporary)
         write_json(
             target / MODEL_FILE,
             {
@@ -125,7 +125,7 @@ def load_bundle(folder: str | os.PathLike[str]) -> Bundle:
         views = _checked_views(content.get("predict", {}).get("views", 1))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BundleError(f"{model_file} cannot be read", got=type(error).__name__) from error
-    got = _sha256(weights_file)
+    got = file_sha256(weights_file)
     if got != expected:
         raise BundleError(
             f"{weights_file} is not the file that {MODEL_FILE} describes",
@@ -144,8 +144,3 @@ def _checked_views(value: object) -> int:
     if type(value) is not int or value < 1:
         raise ValueError(f"expected at least one view, got {value!r}")
     return value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

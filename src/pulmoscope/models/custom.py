@@ -6,6 +6,8 @@ start at 0. Each docstring says what the report states and what is our choice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -77,13 +79,7 @@ def plain_cnn(
     """
     _check(blocks=(blocks, 1, 8), width=(width, 1, 512))
     _check_dropout(dropout)
-    layers: list[nn.Module] = []
-    inputs, outputs = channels, width
-    for _ in range(blocks):
-        block = _convolution(inputs, outputs, batch_norm=batch_norm, padding=0, pool=True)
-        layers.append(nn.Sequential(*block, *_dropouts(dropout)))
-        inputs, outputs = outputs, 2 * outputs
-    return MapNetwork(nn.Sequential(*layers), inputs)
+    return _doubling(channels, width, [dropout] * blocks, batch_norm=batch_norm, padding=0)
 
 
 @register("residual_cnn", note="system C, stage 2: 10 convolutions in residual blocks")
@@ -123,13 +119,7 @@ def dropout_cnn(*, channels: int, blocks: int = 4, width: int = 16, dropout: flo
     """
     _check(blocks=(blocks, 1, 8), width=(width, 1, 512))
     _check_dropout(dropout)
-    layers: list[nn.Module] = []
-    inputs, outputs = channels, width
-    for index in range(blocks):
-        block = _convolution(inputs, outputs, batch_norm=False, pool=True)
-        layers.append(nn.Sequential(*block, *(_dropouts(dropout) if index < blocks - 1 else ())))
-        inputs, outputs = outputs, 2 * outputs
-    return MapNetwork(nn.Sequential(*layers), inputs)
+    return _doubling(channels, width, [dropout] * (blocks - 1) + [0.0], batch_norm=False, padding=1)
 
 
 @register("ten_layer_cnn", note="system D: 8 convolutions in pairs, before the 2 dense layers of the head")
@@ -150,6 +140,19 @@ def ten_layer_cnn(*, channels: int, width: int = 16, batch_norm: bool = False) -
         first = _convolution(inputs, outputs, batch_norm=batch_norm)
         second = _convolution(outputs, outputs, batch_norm=batch_norm, pool=True)
         layers.append(nn.Sequential(*first, *second))
+        inputs, outputs = outputs, 2 * outputs
+    return MapNetwork(nn.Sequential(*layers), inputs)
+
+
+def _doubling(
+    channels: int, width: int, dropouts: Sequence[float], *, batch_norm: bool, padding: int
+) -> MapNetwork:
+    """A block of convolution and pooling for each of ``dropouts``, each twice as wide as the one before."""
+    layers: list[nn.Module] = []
+    inputs, outputs = channels, width
+    for dropout in dropouts:
+        block = _convolution(inputs, outputs, batch_norm=batch_norm, padding=padding, pool=True)
+        layers.append(nn.Sequential(*block, *_dropouts(dropout)))
         inputs, outputs = outputs, 2 * outputs
     return MapNetwork(nn.Sequential(*layers), inputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -77,7 +78,7 @@ def training_loss(
     return CrossEntropy(weights, label_smoothing, output)
 
 
-class Loss(nn.Module):
+class Loss(nn.Module, ABC):
     """A mean over the batch in which every picture counts by the weight of its class.
 
     A picture with shares of several classes counts by their weights' mean. The mean is divided by the sum of those
@@ -91,9 +92,9 @@ class Loss(nn.Module):
         self.label_smoothing = label_smoothing
         self.output = output
 
+    @abstractmethod
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch, a scalar."""
-        raise NotImplementedError
 
     def shares(self, targets: torch.Tensor) -> torch.Tensor:
         """Targets as shares (N, C), before smoothing."""

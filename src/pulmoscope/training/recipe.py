@@ -88,6 +88,11 @@ class Recipe(Part):
         content = self.model_dump(mode="json", exclude={"cascade"})
         return Recipe.model_validate(merged(content, changes))
 
+    @property
+    def networks(self) -> tuple[Recipe, ...]:
+        """The recipe of each network to be trained: itself, or both stages of a cascade."""
+        return (self,) if self.cascade is None else tuple(self.stage(name) for name in _STAGES)
+
     def resolved(self) -> Recipe:
         """With the input statistics that the starting weights expect, where the recipe leaves them open.
 
@@ -120,8 +125,7 @@ class Recipe(Part):
         return Recipe.model_validate(content)
 
     def _needs_colours(self) -> bool:
-        stages = [self] if self.cascade is None else [self.stage(name) for name in _STAGES]
-        return any(stage.augment.colours for stage in stages)
+        return any(one.augment.colours for one in self.networks)
 
     def as_yaml(self) -> str:
         """The whole recipe as YAML, defaults included."""

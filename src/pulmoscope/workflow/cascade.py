@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from torch import nn
 
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RecipeError
 from pulmoscope.files import make_folder
-from pulmoscope.models import CascadeClassifier, CascadeSpec, WeightsOrigin, input_statistics
+from pulmoscope.models import CascadeClassifier, CascadeSpec, Classifier, WeightsOrigin, input_statistics
 from pulmoscope.training import Examples, Fitted, Recipe, fit
 from pulmoscope.training.history import EpochRow, write_history
 from pulmoscope.training.selection import class_metric
@@ -154,12 +153,10 @@ def _examples(parts: Parts, split: str, classes: tuple[str, ...], own: tuple[str
     return Examples(store=whole.store, rows=whole.rows[kept], labels=labels[kept])
 
 
-def _join(spec: CascadeSpec, first: nn.Module, second: nn.Module) -> CascadeClassifier:
+def _join(spec: CascadeSpec, first: Classifier, second: Classifier) -> CascadeClassifier:
     joined = CascadeClassifier(spec)
-    states = {"first": first.state_dict(), "second": second.state_dict()}
-    joined.load_state_dict(
-        {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
-    )
+    joined.first.load_state_dict(first.state_dict())
+    joined.second.load_state_dict(second.state_dict())
     return joined.eval()
 
 

@@ -323,7 +323,7 @@ def _model_row(variant: Variant, model: _Model) -> ModelRow:
     printed = Counter(one.metric for one in variant.recipe.published)
     return ModelRow(
         model=model.label,
-        batch=" + ".join(dict.fromkeys(str(_batch(stage)) for stage in _stages(variant.recipe))),
+        batch=" + ".join(dict.fromkeys(str(_batch(stage)) for stage in variant.recipe.networks)),
         measured={name: model.measured[name] for name in shown if name in model.measured},
         seconds=model.seconds,
         # Several reports may print one metric for the same pictures: none of them is the row's own.
@@ -333,10 +333,6 @@ def _model_row(variant: Variant, model: _Model) -> ModelRow:
             if one.metric in shown and printed[one.metric] == 1
         },
     )
-
-
-def _stages(recipe: Recipe) -> list[Recipe]:
-    return [recipe] if recipe.cascade is None else [recipe.stage("first"), recipe.stage("second")]
 
 
 def _batch(recipe: Recipe) -> int:

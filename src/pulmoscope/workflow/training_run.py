@@ -157,8 +157,7 @@ def _refuse_known_test(recipe: Recipe, cohort: Cohort) -> None:
         SplitLeakError: Test pictures share a patient or a picture with what the other run learned from.
     """
     test = cohort.subset((cohort.frame["split"] == "test").to_numpy())
-    stages = [recipe] if recipe.cascade is None else [recipe.stage("first"), recipe.stage("second")]
-    places = {trained_run(stage.model.weights) for stage in stages}
+    places = {trained_run(one.model.weights) for one in recipe.networks}
     for place in sorted(place for place in places if place is not None and len(test)):
         if not (place / "cohort.parquet").is_file():
             log.warning("%s does not say what it was trained on: it may know test pictures", place)
@@ -274,16 +273,22 @@ def _state(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().contiguous() for name, value in network.state_dict().items()}
 
 
+def _predictor(bundle: Bundle, recipe: Recipe) -> Predictor:
+    return Predictor(bundle, device=recipe.train.device, precision=recipe.train.precision)
+
+
 def _predict(bundle: Bundle, fitted: Fitted | FittedCascade, parts: Parts, recipe: Recipe) -> Predictions:
     """Validation and test; a network trained again on validation pictures too must not be judged on them."""
-    chooser = bundle if fitted.selected is None else replace(bundle, weights=_state(fitted.selected))
+    answers = _predictor(bundle, recipe)
+    chooser = answers
+    if fitted.selected is not None:
+        chooser = _predictor(replace(bundle, weights=_state(fitted.selected)), recipe)
     frame = parts.cohort.frame
     tables = []
-    for model, part in ((chooser, "val"), (bundle, "test")):
+    for predictor, part in ((chooser, "val"), (answers, "test")):
         rows = frame[frame["split"] == part].reset_index(drop=True)
         if not len(rows):
             continue
-        predictor = Predictor(model, device=recipe.train.device, precision=recipe.train.precision)
         probabilities = predictor.predict_store(parts.store, rows["image_id"])
         tables.append(predictions_table(rows, probabilities, bundle.classes).frame)
     return Predictions(pd.concat(tables, ignore_index=True), bundle.classes)
