@@ -34,11 +34,11 @@ docs: setup
 	$(BIN)/python -m pytest -q --doctest-modules src/pulmoscope
 
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra ray --extra postgres --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 benchmark: setup
-	for job in against_plain augmentation million_rows kill_resume real_data published transfer epoch_swing; do $(BIN)/python benchmarks/$$job.py || exit 1; done
+	for job in against_plain augmentation million_rows kill_resume real_data published transfer epoch_swing many_heads score_files; do $(BIN)/python benchmarks/$$job.py || exit 1; done
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache
