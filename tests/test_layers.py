@@ -17,6 +17,7 @@ ORDER = [
     "models",
     "inference",
     "training",
+    "search",
     "explanation",
     "report",
     "workflow",

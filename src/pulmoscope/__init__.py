@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pulmoscope.models import Bundle, load_bundle
     from pulmoscope.report import write_report
     from pulmoscope.training import Recipe, load_recipe
-    from pulmoscope.workflow import Run, evaluate_external, train
+    from pulmoscope.workflow import Run, ablate, evaluate_external, sweep, train
 
 __version__ = "0.1.0"
 
@@ -27,12 +27,14 @@ _HOMES = {
     "Predictor": "inference",
     "Recipe": "training",
     "Run": "workflow",
+    "ablate": "workflow",
     "evaluate": "evaluation",
     "evaluate_external": "workflow",
     "explain": "explanation",
     "load_bundle": "models",
     "load_recipe": "training",
     "read_predictions": "evaluation",
+    "sweep": "workflow",
     "train": "workflow",
     "write_report": "report",
 }
@@ -45,12 +47,14 @@ __all__ = [
     "Recipe",
     "Run",
     "__version__",
+    "ablate",
     "evaluate",
     "evaluate_external",
     "explain",
     "load_bundle",
     "load_recipe",
     "read_predictions",
+    "sweep",
     "train",
     "write_report",
 ]

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from pulmoscope import __version__
 from pulmoscope.cli import (
+    ablate,
     augment,
     cohort,
     demo,
@@ -25,6 +26,7 @@ from pulmoscope.cli import (
     recipes,
     replay,
     report,
+    sweep,
     train,
 )
 from pulmoscope.errors import PulmoscopeError
@@ -41,6 +43,8 @@ app.add_typer(cohort.app, name="cohort")
 app.command("train")(train.train)
 app.command("recipes")(recipes.recipes)
 app.command("replay")(replay.replay)
+app.command("sweep")(sweep.sweep)
+app.command("ablate")(ablate.ablate)
 app.command("augment")(augment.augment)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

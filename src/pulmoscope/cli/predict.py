@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,17 +19,58 @@ if TYPE_CHECKING:
     from pulmoscope.models import Bundle
 
 SOME_UNREAD = 3
+EngineKind = Literal["local", "ray"]
+_SHARD_ROWS = 2048
 
 
 def predict(
     model: Annotated[
         Path, typer.Argument(metavar="RUN_OR_MODEL", help="A run's folder or its model/ folder.")
     ],
-    files: Annotated[list[Path], typer.Argument(help="Pictures, DICOM files, or folders of them.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Pictures, DICOM files, or folders of them.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a CSV table instead.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any number of files: a Parquet table with a column 'path'. Goes on where it stopped."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="With --manifest: folder of the Parquet shards.")] = None,
+    engine: Annotated[EngineKind, typer.Option(help="With --manifest: processes here, or Ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="With --engine ray: a cluster's; otherwise Ray is started here.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="With --manifest: shards at once.")] = None,
+    shard: Annotated[int, typer.Option(help="With --manifest: rows a shard.")] = _SHARD_ROWS,
 ) -> None:
     """Predict classes of radiographs. Exit status 3 when some files could not be read."""
+    from pulmoscope.errors import RunError
+
+    batch = {"--out": out, "--address": address, "--workers": workers, "--engine": engine, "--shard": shard}
+    asked = [name for name, value in batch.items() if value not in {None, "local", _SHARD_ROWS}]
+    if manifest is None:
+        if not files:
+            raise RunError(
+                "nothing to predict", code="E_USAGE", expected="files, or --manifest FILE.parquet --out DIR"
+            )
+        if asked:
+            raise RunError(f"{', '.join(asked)}: only with --manifest", code="E_USAGE")
+        _predict_files(model, files, as_json, csv_file)
+        return
+    if files or as_json or csv_file is not None:
+        raise RunError("--manifest excludes files, --json and --csv", code="E_USAGE")
+    if out is None:
+        raise RunError("--manifest needs --out", code="E_USAGE", expected="--out DIR for the Parquet shards")
+    _warn(_load(model))
+    _predict_manifest(
+        _model_folder(model), manifest, out, engine=engine, address=address, workers=workers, shard=shard
+    )
+
+
+def _predict_files(model: Path, files: list[Path], as_json: bool, csv_file: Path | None) -> None:
     from pulmoscope.errors import RunError
     from pulmoscope.files import make_folder
     from pulmoscope.inference import Predictor, Unread, find_pictures
@@ -40,8 +81,7 @@ def predict(
         # Known before the work rather than after it.
         make_folder(csv_file.parent)
     bundle = _load(model)
-    if bundle.notes.get("leaked_split"):
-        print("this model was chosen and judged on a LEAKED SPLIT: its numbers are too good", file=sys.stderr)
+    _warn(bundle)
     pictures = find_pictures(files)
     first = next(pictures, None)
     if first is None:
@@ -68,16 +108,55 @@ def predict(
         raise typer.Exit(SOME_UNREAD)
 
 
+def _predict_manifest(
+    model: Path,
+    manifest: Path,
+    out: Path,
+    *,
+    engine: EngineKind,
+    address: str | None,
+    workers: int | None,
+    shard: int,
+) -> None:
+    from pulmoscope.search.engine import open_engine
+    from pulmoscope.workflow.batch_predict import predict_manifest
+
+    with open_engine(engine, workers=workers, address=address) as opened:
+        summary = predict_manifest(model, manifest, out, engine=opened, shard=shard, progress=True)
+    print(f"read        {summary.read}")
+    for code, count in summary.unreadable.items():
+        print(f"unreadable  {count}  {code}")
+    if summary.answered_now:
+        print(
+            f"answered    {summary.answered_now} now, {summary.per_second:.1f} a second, the start included"
+        )
+    else:
+        print("answered    all were there already")
+    print(f"written: {out}")
+    if summary.unreadable:
+        print(f"{sum(summary.unreadable.values())} files could not be read", file=sys.stderr)
+        raise typer.Exit(SOME_UNREAD)
+
+
+def _warn(bundle: Bundle) -> None:
+    if bundle.notes.get("leaked_split"):
+        print("this model was chosen and judged on a LEAKED SPLIT: its numbers are too good", file=sys.stderr)
+
+
 def _load(place: Path) -> Bundle:
     from pulmoscope.models import load_bundle
 
+    folder = _model_folder(place)
     # Only a folder that is neither a model nor a run with one needs the training code to say what it is.
-    for folder in (place, place / "model"):
-        if (folder / "model.json").is_file():
-            return load_bundle(folder)
+    if (folder / "model.json").is_file():
+        return load_bundle(folder)
     from pulmoscope.workflow import Run
 
     return Run(place).model
+
+
+def _model_folder(place: Path) -> Path:
+    return place if (place / "model.json").is_file() else place / "model"
 
 
 def _line(answer: Prediction | Unread) -> str:

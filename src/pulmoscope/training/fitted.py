@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,12 +59,14 @@ def fit(
     folder: Path,
     seed: int,
     progress: bool = False,
+    after_epoch: Callable[[EpochRow], None] | None = None,
 ) -> Fitted:
     """Train as ``recipe`` says and keep the weights that validate best.
 
     The test split is not an argument: nothing here can see it. Files in ``folder/checkpoints`` (of a refit, in
     ``folder/refit``) let a killed training go on; the same recipe, examples and seed give the same weights on the CPU,
-    interrupted or not.
+    interrupted or not. ``after_epoch`` hears each fine-tuning epoch before it is saved, and may end the training by an
+    exception.
 
     Raises:
         RecipeError: The recipe does not fit the classes.
@@ -79,8 +82,9 @@ def fit(
         log.info("train.limit: %d of %d training pictures, drawn by class shares", len(taken), len(train))
         train = train.part(taken)
     job = Job(
-        recipe=recipe, train=train, val=val, classes=classes, folder=folder, seed=seed, progress=progress
-    )
+        recipe=recipe, train=train, val=val, classes=classes, folder=folder, seed=seed, progress=progress,
+        after_epoch=after_epoch,
+    )  # fmt: skip
     first = run_stages(job)
     chosen = first.chosen | {"metric": recipe.train.select}
     final, pictures = first, len(train)

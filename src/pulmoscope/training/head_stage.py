@@ -82,7 +82,7 @@ def train_head(
         losses = tuple(row.val_loss for row in rows) if course is None else course.val_losses[: epoch - 1]
         order_of = np.random.default_rng([seed, epoch])
         drawn = sampler.draw(order_of)
-        views = torch.from_numpy(_views(drawn, len(features), order_of))
+        views = torch.from_numpy(drawn_views(drawn, len(features), order_of))
         positions = torch.from_numpy(drawn.positions)
         head.train()
         total, correct, rate = 0.0, 0, 0.0
@@ -177,7 +177,7 @@ def undefined(select: str) -> TrainingError:
     )
 
 
-def _views(drawn: Drawn, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+def drawn_views(drawn: Drawn, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Which view each picture of an epoch is shown by; the plain one, 0, where it may not be changed."""
     if drawn.changes is None or count == 1:
         return generator.integers(count, size=len(drawn.positions))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,20 @@ class SaveEpochs(Checkpoint):
             "stage 2: epoch %d of at most %d: training loss %.3f%s (%.0f s%s)",
             row.epoch, module.epochs, row.train_loss, judged, row.seconds, mark,
         )  # fmt: skip
+
+
+class TellEpochs(Callback):
+    """After every epoch its row is told; whoever hears it ends the training by raising an exception."""
+
+    def __init__(self, tell: Callable[[EpochRow], None]) -> None:
+        self.tell = tell
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Tell the epoch."""
+        del trainer
+        if not isinstance(pl_module, Finetune):
+            raise TypeError("TellEpochs goes with Finetune")
+        self.tell(pl_module.rows[-1])
 
 
 class EpochBar(Callback):

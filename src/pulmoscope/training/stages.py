@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,15 @@ from pulmoscope.training.features import frozen_features
 from pulmoscope.training.finetune import Finetune
 from pulmoscope.training.head_stage import head_judge, train_head, undefined
 from pulmoscope.training.history import EpochRow, best_row, write_history
-from pulmoscope.training.loop import BEST, EpochBar, SaveEpochs, quiet_lightning, save_network, scores_line
+from pulmoscope.training.loop import (
+    BEST,
+    EpochBar,
+    SaveEpochs,
+    TellEpochs,
+    quiet_lightning,
+    save_network,
+    scores_line,
+)
 from pulmoscope.training.losses import Loss, class_weights, training_loss
 from pulmoscope.training.recipe import Recipe
 from pulmoscope.training.sampling import Sampler, classes_to_change, limited
@@ -54,6 +63,7 @@ class Job:
         progress: Draw progress bars.
         head: The course of stage 1 without validation.
         finetune: That of stage 2.
+        after_epoch: Called with each row of stage 2, where one process trains; what it raises ends the training.
     """
 
     recipe: Recipe
@@ -65,6 +75,7 @@ class Job:
     progress: bool = False
     head: Course | None = None
     finetune: Course | None = None
+    after_epoch: Callable[[EpochRow], None] | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -303,6 +314,7 @@ def _stage_two(
     # On the CPU bfloat16 does not speed training up, so it is used only where it is asked for.
     precision = recipe.train.precision
     reduced = precision == "bfloat16" or (precision == "auto" and on_gpu and bfloat16_pays(device))
+    told = [TellEpochs(job.after_epoch)] if job.after_epoch is not None and processes == 1 else []
     with quiet_lightning():
         trainer = lightning.Trainer(
             accelerator="cuda" if on_gpu else "cpu",
@@ -314,6 +326,7 @@ def _stage_two(
             callbacks=[
                 SaveEpochs(job.folder, head_rows),
                 EpochBar(module.epochs, len(batches), job.progress),
+                *told,
             ],
             plugins=[WholeCheckpoints()],
             logger=False,

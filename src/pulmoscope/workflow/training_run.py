@@ -90,7 +90,7 @@ def train_once(
     _same_pictures(folder, sorted(parts.store.failures))
     readable = with_splits(parts.cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
     parts = Parts(cohort=readable, store=parts.store)
-    _refuse_known_test(recipe, parts.cohort)
+    refuse_known_test(recipe, parts.cohort)
     parts.cohort.write(folder)
     fitted: Fitted | FittedCascade
     if recipe.cascade is not None:
@@ -150,7 +150,7 @@ def _same_pictures(folder: Path, unreadable: list[str]) -> None:
     write_json(folder / "environment.json", environment)
 
 
-def _refuse_known_test(recipe: Recipe, cohort: Cohort) -> None:
+def refuse_known_test(recipe: Recipe, cohort: Cohort) -> None:
     """Starting weights from another run may know the test pictures: then the test would be one of memory.
 
     Raises:
@@ -169,7 +169,7 @@ def _refuse_known_test(recipe: Recipe, cohort: Cohort) -> None:
                 got=", ".join(known[:5]),
                 remedy="start from a run on other patients, or on the training part of this very split",
             )
-        _refuse_known_test(Run(place).recipe, cohort)  # that run may itself have begun from another
+        refuse_known_test(Run(place).recipe, cohort)  # that run may itself have begun from another
 
 
 def publish_if_finished(folder: Path) -> bool:

@@ -1,0 +1,151 @@
+"""The optimisers' steps for a stack of heads, each with its own optimiser, rate and decay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+
+from pulmoscope.search.stacked_network import StackedHeads
+from pulmoscope.training.parts import HeadStage
+
+# Torch's defaults, which recipes cannot change.
+_BETAS, _ALPHA, _EPS = (0.9, 0.999), 0.99, 1e-8
+_SGD_MOMENTUM = 0.9
+
+
+class StackedUpdates:
+    """Optimisers of K heads, as :func:`pulmoscope.training.optimisers.build_optimiser` gives each.
+
+    The weights are too many for the cache, so a step reads and writes each as seldom as can be: torch's fused kernels
+    for Adam and AdamW, and for plain descent with momentum the gradient's product is added to the momentum as it is
+    computed.
+
+    Args:
+        heads: Changed in place.
+        stages: One a head.
+    """
+
+    def __init__(self, heads: StackedHeads, stages: Sequence[HeadStage]) -> None:
+        self._heads = heads
+        self._stages = list(stages)
+        self._first_gradient = torch.empty_like(heads.first)
+        self._mean = [torch.zeros_like(heads.first), torch.zeros_like(heads.rest)]
+        self._square = [torch.zeros_like(heads.first), torch.zeros_like(heads.rest)]
+        self._step = torch.zeros(())
+        self._arrange()
+
+    def keep(self, chosen: torch.Tensor) -> None:
+        """Go on with the heads at ``chosen`` alone; the stack itself must have been told before."""
+        self._stages = [self._stages[at] for at in chosen.tolist()]
+        self._first_gradient = torch.empty_like(self._heads.first)
+        self._mean = [one[chosen] for one in self._mean]
+        self._square = [one[chosen] for one in self._square]
+        self._arrange()
+
+    def step(self, entry_gradient: torch.Tensor, shown: torch.Tensor, rates: Sequence[float]) -> None:
+        """Move every head.
+
+        Args:
+            entry_gradient: By the first layers' outputs, (K, H, B); that by the other weights lies in the heads.
+            shown: What the heads saw, (B, F).
+            rates: The learning rate of each.
+        """
+        heads = self._heads
+        self._step += 1
+        for begin, end, momentum in self._runs:
+            outer = entry_gradient[begin:end].reshape(-1, entry_gradient.shape[2])
+            if momentum is None:
+                torch.mm(outer, shown, out=self._first_gradient[begin:end].view(len(outer), -1))
+            else:
+                mean = self._mean[0][begin:end].view(len(outer), -1)
+                torch.addmm(mean, outer, shown, beta=momentum, out=mean)
+                self._mean[1][begin:end].mul_(momentum).add_(heads.rest_gradient[begin:end])
+            for at in range(begin, end):
+                if momentum is not None:
+                    self._descend(at, rates[at])
+                    continue
+                self._penalise(at)
+                self._move(at, rates[at])
+
+    def _arrange(self) -> None:
+        """Views of every head's tensors, and runs of heads whose gradient goes straight into their momentum."""
+        heads = self._heads
+        count = range(len(self._stages))
+        self._weights = [[heads.first[at], heads.rest[at]] for at in count]
+        self._gradients = [[self._first_gradient[at], heads.rest_gradient[at]] for at in count]
+        self._means = [[one[at] for one in self._mean] for at in count]
+        self._squares = [[one[at] for one in self._square] for at in count]
+        self._runs = [
+            (members[0], members[-1] + 1, momentum)
+            for momentum, members in (
+                (momentum, list(group))
+                for momentum, group in groupby(count, key=lambda at: folded_momentum(self._stages[at]))
+            )
+        ]
+
+    def _descend(self, at: int, rate: float) -> None:
+        decay = self._stages[at].weight_decay
+        for weight, mean in zip(self._weights[at], self._means[at], strict=True):
+            if decay:
+                mean.add_(weight, alpha=decay)
+            weight.add_(mean, alpha=-rate)
+
+    def _penalise(self, at: int) -> None:
+        """Add the l1 penalty's gradient and bound the norm, where the head's stage asks for it."""
+        stage, (first, rest) = self._stages[at], self._gradients[at]
+        if stage.l1:
+            first.add_(self._weights[at][0].sign(), alpha=stage.l1)
+            rest.add_(self._weights[at][1].sign() * self._heads.matrix, alpha=stage.l1)
+        if stage.gradient_clip:
+            norm = torch.hypot(torch.linalg.vector_norm(first), torch.linalg.vector_norm(rest))
+            # As nn.utils.clip_grad_norm_ has it.
+            share = (stage.gradient_clip / (norm + 1e-6)).clamp(max=1.0)
+            first.mul_(share)
+            rest.mul_(share)
+
+    def _move(self, at: int, rate: float) -> None:
+        stage = self._stages[at]
+        weights, gradients = self._weights[at], self._gradients[at]
+        means, squares = self._means[at], self._squares[at]
+        if stage.optimizer in {"adam", "adamw"}:
+            kernel = torch._fused_adamw_ if stage.optimizer == "adamw" else torch._fused_adam_
+            kernel(
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                [self._step, self._step],
+                lr=rate,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                weight_decay=stage.weight_decay,
+                eps=_EPS,
+                amsgrad=False,
+                maximize=False,
+            )
+            return
+        momentum = sgd_momentum(stage) if stage.optimizer == "sgd" else stage.momentum or 0.0
+        for weight, gradient, mean, square in zip(weights, gradients, means, squares, strict=True):
+            if stage.weight_decay:
+                gradient.add_(weight, alpha=stage.weight_decay)
+            if stage.optimizer == "rmsprop":
+                square.mul_(_ALPHA).addcmul_(gradient, gradient, value=1 - _ALPHA)
+                gradient.div_(square.sqrt().add_(_EPS))
+            if momentum:
+                gradient = mean.mul_(momentum).add_(gradient)
+            weight.add_(gradient, alpha=-rate)
+
+
+def sgd_momentum(stage: HeadStage) -> float:
+    """The momentum of plain descent."""
+    return _SGD_MOMENTUM if stage.momentum is None else stage.momentum
+
+
+def folded_momentum(stage: HeadStage) -> float | None:
+    """The momentum that takes the gradient as it is; None where the gradient must be seen first."""
+    if stage.optimizer != "sgd" or stage.l1 or stage.gradient_clip:
+        return None
+    return sgd_momentum(stage) or None
