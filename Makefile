@@ -1,12 +1,13 @@
 # `make demo` and `make test` do all the set-up they need. Everything runs from .venv.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types docs lock benchmark clean
+.PHONY: help setup demo test test-slow check lint types docs lock benchmark clean
 export PYTHON
 BIN := .venv/bin
 
 help:
 	@echo "make demo       set up, then train, evaluate and report on synthetic radiographs (under 4 minutes)"
-	@echo "make test       set up, then run the tests"
+	@echo "make test       set up, then run the tests (under 8 minutes)"
+	@echo "make test-slow  the tests that take longest: kills at random moments, two nodes, a database that restarts"
 	@echo "make check      lint, types, documentation"
 	@echo "make setup      the set-up alone"
 	@echo "make benchmark  the speed comparisons (long; results under benchmarks/)"
@@ -18,7 +19,10 @@ demo: setup
 	$(BIN)/pulmoscope demo --out demo
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow
 
 check: lint types docs
 

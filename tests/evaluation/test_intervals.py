@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from pulmoscope.evaluation import percentile_interval, wilson
+from pulmoscope.evaluation.intervals import clopper_pearson
 
 
 def test_wilson_by_hand() -> None:
@@ -69,3 +70,37 @@ def test_percentiles_of_mostly_undefined_replicates_are_undefined(
 
 def test_half_undefined_is_still_an_interval() -> None:
     assert percentile_interval([0.5, np.nan]) == (0.5, 0.5, 1)
+
+
+def test_clopper_pearson_by_hand() -> None:
+    # The rule of three, exactly: of n trials without success the upper bound is 1 - .025 ** (1 / n).
+    low, high = clopper_pearson([0, 20, 81], [20, 20, 263])
+    assert (low[0], high[0]) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert (low[1], high[1]) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    # Newcombe 1998 (Statistics in Medicine 17:857), table I, method 5.
+    assert (round(float(low[2]), 4), round(float(high[2]), 4)) == (0.2527, 0.3676)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_clopper_pearson_agrees_with_scipy(level: float) -> None:
+    pairs = [(k, n) for n in (1, 2, 7, 50, 3432) for k in {0, 1, n // 3, n - 1, n}]
+    low, high = clopper_pearson(*np.array(pairs).T, level=level)
+    for index, (k, n) in enumerate(pairs):
+        other = binomtest(k, n).proportion_ci(confidence_level=level, method="exact")
+        assert low[index] == pytest.approx(other.low, abs=1e-9)
+        assert high[index] == pytest.approx(other.high, abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 200), share=st.floats(1e-6, 1 - 1e-6))
+def test_clopper_pearson_never_holds_the_truth_less_often_than_it_says(n: int, share: float) -> None:
+    low, high = clopper_pearson(np.arange(n + 1), n)
+    assert ((low <= np.arange(n + 1) / n) & (np.arange(n + 1) / n <= high)).all()
+    held = (low <= share) & (share <= high)
+    assert binom.pmf(np.arange(n + 1)[held], n, share).sum() >= 0.95 - 1e-9
+
+
+def test_clopper_pearson_is_undefined_without_trials() -> None:
+    assert np.isnan(clopper_pearson(0, 0)).all()
+    with pytest.raises(ValueError, match="must lie between"):
+        clopper_pearson(3, 2)

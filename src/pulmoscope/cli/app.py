@@ -17,11 +17,15 @@ from pulmoscope import __version__
 from pulmoscope.cli import (
     ablate,
     augment,
+    claims,
     cohort,
+    compare,
     demo,
     doctor,
     evaluate,
     model,
+    operating,
+    plan,
     predict,
     recipes,
     replay,
@@ -47,6 +51,10 @@ app.command("sweep")(sweep.sweep)
 app.command("ablate")(ablate.ablate)
 app.command("augment")(augment.augment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
+app.command("operating")(operating.operating)
+app.command("plan")(plan.plan)
+app.command("claims")(claims.claims)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
 app.command("demo")(demo.demo)

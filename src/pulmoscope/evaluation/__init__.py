@@ -4,7 +4,16 @@ The kernels take arrays and return numbers; a rate that is undefined is NaN, nev
 """
 
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
-from pulmoscope.evaluation.calibration import Reliability, expected_calibration_error, reliability
+from pulmoscope.evaluation.brier import Brier, brier_by_class, brier_decomposition, brier_score
+from pulmoscope.evaluation.calibration import (
+    Binning,
+    Reliability,
+    event_reliability,
+    expected_calibration_error,
+    reliability,
+)
+from pulmoscope.evaluation.compare import compare_predictions
+from pulmoscope.evaluation.comparison import Comparison
 from pulmoscope.evaluation.confusion import (
     accuracy,
     balanced_accuracy,
@@ -17,7 +26,18 @@ from pulmoscope.evaluation.confusion import (
     specificity,
 )
 from pulmoscope.evaluation.curves import RocCurve, auroc, macro_auroc, one_vs_rest_auroc, roc_curve
-from pulmoscope.evaluation.intervals import percentile_interval, wilson
+from pulmoscope.evaluation.decision import DecisionCurve, decision_curve, net_benefit
+from pulmoscope.evaluation.delong import AurocInterval, delong_interval
+from pulmoscope.evaluation.four_counts import (
+    Diagnostic,
+    PerThousand,
+    diagnostic,
+    diagnostic_counts,
+    per_thousand,
+)
+from pulmoscope.evaluation.intervals import clopper_pearson, percentile_interval, wilson
+from pulmoscope.evaluation.isotonic import Isotonic, fit_isotonic
+from pulmoscope.evaluation.learning_curve import LearningCurve, fit_learning_curve
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.named import (
     MEANINGS,
@@ -26,6 +46,8 @@ from pulmoscope.evaluation.named import (
     named_estimates,
     ovr_balanced_accuracy,
 )
+from pulmoscope.evaluation.operating import OperatingPoint, Rule, choose_threshold
+from pulmoscope.evaluation.operating_table import OperatingReport, operating_report
 from pulmoscope.evaluation.paired import (
     DeLong,
     McNemar,
@@ -36,31 +58,73 @@ from pulmoscope.evaluation.paired import (
     paired_bootstrap,
     replicated_metric,
 )
+from pulmoscope.evaluation.paired_score import paired_score_interval
+from pulmoscope.evaluation.planning import Plan, SampleSize, buderer_size, plan_study, wilson_size
+from pulmoscope.evaluation.platt import Platt, fit_platt
 from pulmoscope.evaluation.predictions import Predictions, read_predictions
+from pulmoscope.evaluation.prevalence import PrevalenceShift
+from pulmoscope.evaluation.recalibrate import Calibrator, calibrator_from_dict, fit_calibrator
 from pulmoscope.evaluation.result import ClassMetrics, Estimate, Evaluation, IntervalMethod
+from pulmoscope.evaluation.temperature import Temperature, fit_temperature
 
 __all__ = [
     "MEANINGS",
+    "AurocInterval",
+    "Binning",
+    "Brier",
+    "Calibrator",
     "ClassMetrics",
+    "Comparison",
     "DeLong",
+    "DecisionCurve",
+    "Diagnostic",
     "Estimate",
     "Evaluation",
     "IntervalMethod",
+    "Isotonic",
+    "LearningCurve",
     "McNemar",
+    "OperatingPoint",
+    "OperatingReport",
     "PairedDifference",
+    "PerThousand",
+    "Plan",
+    "Platt",
     "Predictions",
+    "PrevalenceShift",
     "Reliability",
     "Replicates",
     "RocCurve",
+    "Rule",
+    "SampleSize",
+    "Temperature",
     "accuracy",
     "auroc",
     "balanced_accuracy",
+    "brier_by_class",
+    "brier_decomposition",
+    "brier_score",
+    "buderer_size",
+    "calibrator_from_dict",
+    "choose_threshold",
+    "clopper_pearson",
+    "compare_predictions",
     "confusion_matrix",
+    "decision_curve",
+    "delong_interval",
     "delong_paired",
+    "diagnostic",
+    "diagnostic_counts",
     "draw_weights",
     "evaluate",
+    "event_reliability",
     "expected_calibration_error",
     "f1",
+    "fit_calibrator",
+    "fit_isotonic",
+    "fit_learning_curve",
+    "fit_platt",
+    "fit_temperature",
     "group_codes",
     "holm",
     "macro_auroc",
@@ -69,11 +133,16 @@ __all__ = [
     "mean_ovr_accuracy",
     "mean_specificity",
     "named_estimates",
+    "net_benefit",
     "npv",
     "one_vs_rest_auroc",
+    "operating_report",
     "ovr_balanced_accuracy",
     "paired_bootstrap",
+    "paired_score_interval",
+    "per_thousand",
     "percentile_interval",
+    "plan_study",
     "ppv",
     "read_predictions",
     "reliability",
@@ -83,4 +152,5 @@ __all__ = [
     "sensitivity",
     "specificity",
     "wilson",
+    "wilson_size",
 ]

@@ -1,0 +1,83 @@
+"""One AUROC's interval by DeLong against its definition, hand-worked cases and properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from pulmoscope.evaluation import auroc, delong_paired
+from pulmoscope.evaluation.delong import delong_interval
+
+
+def data(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    positive = rng.random(rows) < 0.4
+    positive[:4] = [True, True, False, False]
+    return positive, (rng.random(rows) + 0.4 * positive).round(1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_equals_the_definition_pair_by_pair(seed: int) -> None:
+    positive, scores = data(seed)
+    wins = (scores[positive][:, None] > scores[~positive]) + 0.5 * (
+        scores[positive][:, None] == scores[~positive]
+    )
+    se = math.sqrt(
+        wins.mean(axis=1).var(ddof=1) / wins.shape[0] + wins.mean(axis=0).var(ddof=1) / wins.shape[1]
+    )
+    found = delong_interval(positive, scores, level=0.9)
+    assert found.value == pytest.approx(roc_auc_score(positive, scores))
+    assert found.value == pytest.approx(auroc(positive, scores))
+    assert found.se == pytest.approx(se)
+    half = norm.ppf(0.95) * se
+    assert (found.low, found.high) == (
+        pytest.approx(max(0, wins.mean() - half)),
+        pytest.approx(min(1, wins.mean() + half)),
+    )
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_by_hand() -> None:
+    # Positives .9 and .8 beat all three negatives, .3 beats two: shares 1, 1, 2/3; the negatives' 2/3, 1, 1.
+    found = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1])
+    assert found.value == pytest.approx(8 / 9)
+    assert found.se == pytest.approx(math.sqrt(2 * (1 / 27) / 3))
+    assert found.high == 1.0
+
+
+def test_against_a_constant_score_the_paired_form_has_the_same_error() -> None:
+    positive, scores = data(3)
+    paired = delong_paired(positive, np.zeros(len(scores)), scores)
+    assert delong_interval(positive, scores).se == pytest.approx(paired.se)
+
+
+@pytest.mark.parametrize(
+    ("positive", "scores", "value"),
+    [
+        ([1, 1, 1], [0.1, 0.2, 0.3], math.nan),
+        ([], [], math.nan),
+        ([1, 0, 1, 0], [0.1, 0.2, math.nan, 0.4], math.nan),
+        ([1, 0, 0], [0.5, 0.2, 0.7], 0.5),
+        ([1, 1, 0, 0], [0.9, 0.8, 0.2, 0.1], 1.0),
+        ([1, 1, 0, 0], [0.5] * 4, 0.5),
+    ],
+    ids=["one-side", "empty", "nan", "one-positive", "all-parted", "constant"],
+)
+def test_bounds_without_spread_are_undefined(positive: list[int], scores: list[float], value: float) -> None:
+    found = delong_interval(positive, scores)
+    assert found.value == pytest.approx(value, nan_ok=True)
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        delong_interval([1, 0], [0.5])
+    with pytest.raises(ValueError, match="level"):
+        delong_interval([1, 0], [0.5, 0.4], level=1.0)
