@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from pulmoscope.errors import TableError
 from pulmoscope.evaluation import Predictions, mcnemar
+from pulmoscope.evaluation.p_value import show_p
 from pulmoscope.search.ablation import Ablation, ablation_effects
-from pulmoscope.search.ablation_words import notes, sentences, show_p
+from pulmoscope.search.ablation_words import notes, sentences
 from pulmoscope.search.contrasts import cells_against_plain, effects_of
 from pulmoscope.search.factors import Cell, Factor, Level, design_cells
 

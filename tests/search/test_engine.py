@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import pieces
 from pulmoscope.errors import RunError
+from pulmoscope.search import ray_engine as ray_engine_module
 from pulmoscope.search.engine import Engine, LocalEngine, Outcome, cores, open_engine
 from pulmoscope.search.ray_engine import RayEngine
 
@@ -131,6 +133,20 @@ def test_what_makes_no_sense_is_refused() -> None:
         open_engine("local", address="x"),
     ):
         pass
+
+
+def test_a_ray_session_of_somebody_else_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray ends the session of a process by ``shutdown``, whoever began it."""
+    ended: list[str] = []
+    theirs = SimpleNamespace(
+        is_initialized=lambda: True,
+        init=lambda **_: ended.append("init"),
+        shutdown=lambda: ended.append("shutdown"),
+    )
+    monkeypatch.setattr(ray_engine_module, "_load_ray", lambda: theirs)
+    with pytest.raises(RunError, match=r"E_RAY.*in use in this process.*ray\.shutdown"), RayEngine(None, 1):
+        pytest.fail("it was entered")
+    assert ended == []
 
 
 def test_without_ray_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,14 +121,42 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
-def test_stacks_fit_the_cache_and_leave_no_worker_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_learns_together_does_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, val = train_and_val()
+    jobs = [
+        HeadJob(recipe=head_recipe({"hidden": [3]}, learning_rate=rate, epochs=1), seed=0)
+        for rate in np.linspace(1e-3, 1e-2, 9)
+    ]
+    companies: list[list[float]] = []
+    alone = heads.train_stack
+
+    def spy(given: Any, stages: Any, lesson: Any) -> Any:
+        companies.append([stage.learning_rate for stage in stages])
+        return alone(given, stages, lesson)
+
+    monkeypatch.setattr(heads, "train_stack", spy)
+    before = torch.get_num_threads()
+    seen = []
+    try:
+        for threads in (1, 6):
+            torch.set_num_threads(threads)
+            companies.clear()
+            train_heads(jobs, train=train, val=val, classes=CLASSES)
+            seen.append(sorted(companies))
+    finally:
+        torch.set_num_threads(before)
+    assert seen[0] == seen[1]
+    assert [len(company) for company in seen[0]].count(9) == 0
+
+
+def test_stacks_fit_the_cache_and_leave_a_few_cores_busy() -> None:
     head = torch.nn.Sequential(torch.nn.Linear(1000, 100))
     recipe = head_recipe()
     lesson: Any = type("Lesson", (), {"sampler": range(50), "batch": 8})()
     stack = heads._Stack(places=list(range(40)), heads=[head] * 40, lesson=lesson, recipes=[recipe] * 40)
     # 400 kB a head: 13 fit into 5 MiB.
-    sized = heads._sized([stack], 2)
+    sized = heads._sized([stack])
     assert sorted(len(one.places) for one in sized) == [10, 10, 10, 10]
     assert sorted(place for one in sized for place in one.places) == list(range(40))
     small = stack.split(20)[0]
-    assert sorted(len(one.places) for one in heads._sized([small], 4)) == [1, 1]
+    assert sorted(len(one.places) for one in heads._sized([small])) == [1, 1]

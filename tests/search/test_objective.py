@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.evaluation.bootstrap import draw_weights, resample
+from pulmoscope.search import objective
 from pulmoscope.search.objective import Validation, all_scores, objective_values, replicate_weights
 from pulmoscope.search.optimism import picking_optimism
 from pulmoscope.search.ties import ties_with_best
@@ -75,6 +76,33 @@ def test_there_are_replicates_enough_for_the_smallest_corrected_p_value() -> Non
         assert 2 / (count + 1) * (trials - 1) < 0.05
 
 
+def test_very_many_trials_have_fewer_replicates_so_that_their_values_fit_into_memory() -> None:
+    assert len(replicate_weights(part(), 1000, seed=0)) == 20_000
+    assert len(replicate_weights(part(), 10_000, seed=0)) == 2_000
+
+
+def test_many_trials_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of counts at a time, and the same values as all at once."""
+    validation = part()
+    probabilities = answers(validation, 300)
+    weights = replicate_weights(validation, 2, seed=0)[:200]
+    whole = objective_values("val_f1:covid", validation, probabilities, weights)
+    assert (whole[7] == objective_values("val_f1:covid", validation, probabilities[7:8], weights)[0]).all()
+    monkeypatch.setattr(objective, "_COUNTS", 2**17)
+    largest: list[int] = []
+    count = objective._confusions
+
+    def spy(*given_: object) -> object:
+        found = count(*given_)  # type: ignore[arg-type]
+        largest.append(found.nbytes)
+        return found
+
+    monkeypatch.setattr(objective, "_confusions", spy)
+    np.testing.assert_array_equal(objective_values("val_f1:covid", validation, probabilities, weights), whole)
+    assert max(largest) <= 2**20
+    assert len(largest) > 1
+
+
 def test_a_loss_of_probability_0_is_large_and_finite() -> None:
     validation = part()
     sure = np.zeros((1, 60, 3))
@@ -93,10 +121,16 @@ def test_optimism_by_hand() -> None:
     )
     assert (found.apparent, found.honest, found.replicates) == (0.8, 0.5, 2)
     assert found.flatters == pytest.approx(0.3)
-    assert found.picked.tolist() == [0.5, 0.5]
+    assert found.again == 0.5
     loss = picking_optimism([0.3, 0.5], [[0.2, 0.6], [0.4, 0.1]], [[0.5, 0.5], [0.1, 0.9]], maximise=False)
     assert (loss.apparent, loss.honest) == (0.3, pytest.approx(0.7))
     assert loss.flatters == pytest.approx(0.4)
+
+
+def test_equals_of_the_best_do_not_take_its_place() -> None:
+    """Trial 1 is the best of the whole part; in replicate 0 the first trial equals it, in 1 it is better."""
+    inside = [[0.9, 0.8, 0.1, 0.1], [0.9, 0.6, 0.8, 0.9]]
+    assert picking_optimism([0.5, 0.6], inside, np.ones((2, 4)), maximise=True).again == 0.75
 
 
 def test_optimism_of_trials_that_are_all_alike_is_what_the_best_gains_by_luck() -> None:
@@ -128,16 +162,16 @@ def test_optimism_vanishes_where_there_is_no_choice() -> None:
     assert np.isnan(picking_optimism([0.5], [[np.nan]], [[0.5]], maximise=True).honest)
 
 
-def _ties(objective: str, validation: Validation, probabilities: np.ndarray) -> object:
-    maximise = objective != "val_loss"
-    values = objective_values(objective, validation, probabilities, validation.whole)[:, 0]
+def _ties(name: str, validation: Validation, probabilities: np.ndarray) -> object:
+    maximise = name != "val_loss"
+    values = objective_values(name, validation, probabilities, validation.whole)[:, 0]
     weights = replicate_weights(validation, len(values), seed=0)
-    drawn = objective_values(objective, validation, probabilities, weights)
-    return ties_with_best(objective, validation, probabilities, values, drawn, maximise=maximise)
+    drawn = objective_values(name, validation, probabilities, weights)
+    return ties_with_best(name, validation, probabilities, values, drawn, maximise=maximise)
 
 
 def test_the_same_predictions_tie_and_much_worse_ones_do_not() -> None:
-    for pairs, objective in (
+    for pairs, name in (
         (False, "val_accuracy"),
         (True, "val_accuracy"),
         (True, "val_loss"),
@@ -148,12 +182,35 @@ def test_the_same_predictions_tie_and_much_worse_ones_do_not() -> None:
         good[np.arange(120), validation.labels] += 0.9
         wrong = answers(validation, 1)[0] * 0.1
         wrong[np.arange(120), (validation.labels + 1) % 3] += 0.9
-        found = _ties(objective, validation, np.stack([wrong, good, good]))
+        found = _ties(name, validation, np.stack([wrong, good, good]))
         assert found.best == 1
-        assert found.method == ("bootstrap" if pairs else "mcnemar")
+        assert found.method == ("sign_flip" if name == "val_accuracy" else "bootstrap")
         assert found.tied.tolist() == [False, True, True]
         assert found.p[2] == 1
         assert np.isnan(found.p[1])
+
+
+def test_one_patient_of_two_pictures_leaves_the_exact_test_of_accuracy() -> None:
+    """Five pictures that only the best has right are p = 2 / 2^5 = .0625, whoever else is in the part."""
+    labels = np.zeros(200, np.int64)
+    validation = Validation.of(CLASSES, labels, np.r_[0, np.arange(199)], np.ones(3))
+    right = np.ones((2, 200), bool)
+    right[1, 50:55] = False
+    found = _ties("val_accuracy", validation, np.where(right[..., None], [1.0, 0, 0], [0, 1.0, 0]))
+    assert (found.best, found.method) == (0, "sign_flip")
+    assert found.p[1] == pytest.approx(0.0625)
+    assert found.tied.tolist() == [True, True]
+
+
+def test_pictures_of_one_patient_count_as_one_difference() -> None:
+    """Ten pictures of five patients, all for the best: 2 / 2^5, not the 2 / 2^10 of McNemar."""
+    validation = part(60)
+    right = np.ones((2, 60), bool)
+    right[1, :10] = False
+    chances = np.full((2, 60, 3), 0.0)
+    chances[:, np.arange(60), validation.labels] = right
+    chances[:, np.arange(60), (validation.labels + 1) % 3] += ~right
+    assert _ties("val_accuracy", validation, chances).p[1] == pytest.approx(0.0625)
 
 
 @settings(max_examples=15, deadline=None)

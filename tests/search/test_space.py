@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pulmoscope.errors import RecipeError
-from pulmoscope.search.samplers import corners, grid_points, params_key, random_points, tpe_point
+from pulmoscope.search.samplers import (
+    corners,
+    distinct_points,
+    grid_points,
+    params_key,
+    random_points,
+    tpe_point,
+)
 from pulmoscope.search.space import SPACES, Space, default_space, parse_space, read_space, show
 from pulmoscope.training import load_recipe, parse_recipe
 
@@ -223,6 +231,45 @@ def test_proposals_are_a_function_of_the_trials_before_and_learn_from_them() -> 
     assert first == course(0)
     assert first != course(1)
     assert sum(one["train.head.optimizer"] == "sgd" for one in first[15:]) >= 12
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+def test_proposals_are_new_until_a_finite_space_is_used_up(maximise: bool) -> None:
+    """The objective draws all proposals to one point; some trials have no objective."""
+    found = space(a=[1, 2, None], b={"low": 0.1, "high": 0.5, "step": 0.2})
+    assert distinct_points(found) == 9
+    done: list[tuple[dict[str, Any], float]] = []
+    ended: list[dict[str, Any]] = []
+    for number in range(9):
+        params = tpe_point(found, number, done, seed=0, maximise=maximise, pending=ended)
+        if number % 4 == 3:
+            ended.append(params)
+        else:
+            done.append((params, float((params["a"] == 1) == maximise)))
+    tried = [*(params for params, _ in done), *ended]
+    assert sorted(map(params_key, tried)) == sorted(map(params_key, grid_points(found)))
+    with pytest.raises(RecipeError, match=r"E_SPACE.*all 9 points of the space have been tried.*--trials 9"):
+        tpe_point(found, 9, done, seed=0, maximise=maximise, pending=ended)
+
+
+def test_a_space_with_a_range_has_no_end() -> None:
+    assert distinct_points(parse_space(CONDITIONAL, "my.yaml")) is None
+
+
+def test_an_integer_range_is_drawn_on_its_logarithmic_scale() -> None:
+    """From 1 to 1000 half of the draws lie under about 30 (on a plain scale 3% do), and all come in the end."""
+    logarithmic = space(a={"low": 1, "high": 1000, "log": True})
+    drawn = [one["a"] for one in random_points(logarithmic, 40, seed=0)]
+    assert len(set(drawn)) == 40
+    assert np.median(drawn) < 120
+    assert [one["a"] for one in random_points(logarithmic, 10, seed=0)] == drawn[:10]
+    few = space(a={"low": 1, "high": 9, "log": True}, b=["x", "y"])
+    assert sorted(map(params_key, random_points(few, 99, seed=1))) == sorted(
+        map(params_key, grid_points(few))
+    )
+    first = [random_points(few, 1, seed=seed)[0]["a"] for seed in range(300)]
+    # Of the logarithm of .5 to 9.5, 37% belong to what rounds to 1.
+    assert 0.27 < np.mean(np.array(first) == 1) < 0.47
 
 
 def test_corners_reach_every_value_where_there_are_too_many_combinations() -> None:

@@ -12,7 +12,7 @@ import sqlalchemy
 from pulmoscope.errors import RunError, StorageError
 from pulmoscope.search.samplers import grid_points
 from pulmoscope.search.space import parse_space
-from pulmoscope.search.study import Study, lasting, sqlite_url
+from pulmoscope.search.study import Study, is_inside, lasting, reach, sqlite_url
 
 SPACE = parse_space({"axes": {"a": [1, 2, 3], "b": ["x", None, True, 0.5]}}, "my.yaml")
 
@@ -122,6 +122,38 @@ def test_a_database_that_stays_away_ends_in_one_line_without_the_password() -> N
         Study("postgresql+psycopg://me:secret@127.0.0.1:1/none", "s", maximise=True, patience=0.3)
     assert "secret" not in str(caught.value)
     assert "***" in str(caught.value)
+
+
+def test_a_trial_that_failed_waits_again_once_it_is_released_and_its_new_end_counts(
+    study: Study, url: str
+) -> None:
+    before = study.trials()[1]
+    study.claim(1, "first")
+    study.finish(1, "failed", None, reason="E_WEIGHTS: none there")
+    study.release([1])
+    again = study.trials()[1]
+    assert (again.state, again.key, again.params, again.attributes) == (
+        "waiting", before.key, before.params, {}
+    )  # fmt: skip
+    with Study(url, "sweep", maximise=True) as worker:
+        assert worker.claim(1, "second")
+        worker.finish(1, "complete", 0.5, reason=None)
+    assert [trial.number for trial in study.trials()] == list(range(12))
+    assert (study.trials()[1].state, study.trials()[1].value) == ("complete", 0.5)
+    study.release([1])
+    assert study.trials()[1].state == "complete"
+
+
+def test_a_database_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulmoscope.search.study.time.sleep", lambda _: pytest.fail("it waited"))
+    with pytest.raises(StorageError, match="E_SWEEP_STORAGE"):
+        reach("postgresql+psycopg://me:secret@127.0.0.1:1/none")
+
+
+def test_a_database_in_the_folder_is_told_from_others(tmp_path: Path) -> None:
+    assert is_inside(sqlite_url(tmp_path / "out"), tmp_path / "out")
+    assert not is_inside(sqlite_url(tmp_path), tmp_path / "out")
+    assert not is_inside("postgresql+psycopg://me@host/out", tmp_path / "out")
 
 
 def test_no_address_of_a_database_is_refused() -> None:

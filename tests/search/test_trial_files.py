@@ -10,6 +10,8 @@ import pytest
 
 from pulmoscope.search.trial_files import (
     TrialResult,
+    forget_failed,
+    open_group,
     open_groups,
     read_trial,
     trial_path,
@@ -65,6 +67,29 @@ def test_a_group_becomes_its_trials_once_and_leaves_those_there_as_they_are(tmp_
     np.testing.assert_array_equal(found.probabilities, complete(2).probabilities)
     assert open_groups(tmp_path) == []
     assert not list((tmp_path / "trials").glob("group*"))
+
+
+def test_a_worker_opens_its_own_group_alone_and_one_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    mine, other = write_group(tmp_path, [complete(0)]), write_group(tmp_path, [complete(1)])
+    assert [one.number for one in open_group(tmp_path, mine)] == [0]
+    assert not mine.exists()
+    assert other.is_file()
+    assert open_group(tmp_path, mine) == []
+
+
+def test_a_group_replaces_a_trial_that_is_torn(tmp_path: Path) -> None:
+    write_trial(tmp_path, complete(0))
+    trial_path(tmp_path, 0).with_suffix(".npz").write_bytes(b"torn")
+    assert [one.number for one in open_group(tmp_path, write_group(tmp_path, [complete(0)]))] == [0]
+    assert read_trial(tmp_path, 0) is not None
+
+
+def test_only_failed_trials_are_forgotten(tmp_path: Path) -> None:
+    write_trial(tmp_path, complete(0))
+    write_trial(tmp_path, TrialResult(number=1, params={}, state="failed", reason="E_X"))
+    write_trial(tmp_path, TrialResult(number=2, params={}, state="pruned"))
+    forget_failed(tmp_path, range(4))
+    assert [trial_path(tmp_path, number).exists() for number in range(4)] == [True, False, True, False]
 
 
 def test_a_torn_group_is_forgotten(tmp_path: Path) -> None:

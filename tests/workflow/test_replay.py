@@ -257,7 +257,7 @@ def test_a_killed_replay_goes_on_where_it_was(
     import sys
 
     recipe = family(tmp_path)
-    job = sys.modules["pulmoscope.workflow.replay_run"]
+    job = sys.modules["pulmoscope.workflow.replay_training"]
     true_train, trained = job.train, []
 
     def train_until_killed(*args: object, seed: int, **options: object) -> object:
@@ -393,3 +393,30 @@ def test_a_variant_is_named_once(tmp_path: Path, cohort: Cohort) -> None:
         replay(f"{recipe}:plain", cohort, out=tmp_path / "out", variants=("lost",))
     with pytest.raises(RunError, match="distinct"):
         train_seeds(recipe, cohort, seeds=(), out=tmp_path / "out")
+
+
+def test_two_processes_give_the_same_table(tmp_path: Path, cohort: Cohort) -> None:
+    import torch
+
+    from pulmoscope.search.engine import LocalEngine, cores
+
+    recipe, threads = family(tmp_path), torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // 2))  # as each of two has: sums depend on it in their last bits
+    try:
+        one = replay(recipe, cohort, out=tmp_path / "one", seeds=(0, 1), variants=("plain",), budget="quick")
+    finally:
+        torch.set_num_threads(threads)
+    two = replay(
+        recipe,
+        cohort,
+        out=tmp_path / "two",
+        seeds=(0, 1),
+        variants=("plain",),
+        budget="quick",
+        engine=LocalEngine(2),
+    )
+    for ours, theirs in zip(one.rows, two.rows, strict=True):
+        assert (ours.metric, ours.verdict) == (theirs.metric, theirs.verdict)
+        if ours.metric != "seconds_per_epoch":
+            assert ours.measured == theirs.measured
+    assert sorted(path.name for path in (tmp_path / "two" / "plain").iterdir()) == ["seed-0", "seed-1"]

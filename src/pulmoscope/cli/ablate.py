@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pulmoscope.cli.replay import BudgetName
+from pulmoscope.cli.replay import BudgetName, EngineName
 
 
 class DesignName(StrEnum):
@@ -16,13 +16,6 @@ class DesignName(StrEnum):
 
     ONE = "one-at-a-time"
     FACTORIAL = "factorial"
-
-
-class EngineName(StrEnum):
-    """Where the trainings run."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def ablate(

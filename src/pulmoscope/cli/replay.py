@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 
+class EngineName(StrEnum):
+    """Where the trainings run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class BudgetName(StrEnum):
     """How much of the report's setting is trained."""
 
@@ -29,22 +36,31 @@ def replay(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field of every variant; repeatable."),
     ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Processes of this machine, or Ray.")] = EngineName.LOCAL,
+    workers: Annotated[int | None, typer.Option(help="Trainings at once; 1 locally by default.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster that is running, or auto; Ray is started here without."),
+    ] = None,
 ) -> None:
     """Train every variant of a recipe and set its published numbers beside ours; goes on where it was stopped."""
     from pulmoscope.cohort import Cohort
+    from pulmoscope.search.engine import open_engine
     from pulmoscope.workflow import replay as run_replay
     from pulmoscope.workflow.replay_text import as_text
     from pulmoscope.workflow.seeds import parse_seeds
 
-    found = run_replay(
-        recipe,
-        Cohort.read(cohort),
-        out=out,
-        seeds=parse_seeds(seeds),
-        budget=budget.value,
-        variants=[name.strip() for name in variants.split(",") if name.strip()],
-        overrides=tuple(set_ or ()),
-        progress=True,
-    )
+    with open_engine(engine.value, workers=workers, address=address) as opened:
+        found = run_replay(
+            recipe,
+            Cohort.read(cohort),
+            out=out,
+            seeds=parse_seeds(seeds),
+            budget=budget.value,
+            variants=[name.strip() for name in variants.split(",") if name.strip()],
+            overrides=tuple(set_ or ()),
+            engine=opened,
+            progress=True,
+        )
     print(as_text(found))
     print(f"page: {out / 'replay.html'}\nResearch use only.")

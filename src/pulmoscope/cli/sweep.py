@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pulmoscope.cli.replay import EngineName
+
 
 class SamplerChoice(StrEnum):
     """How trials are chosen."""
@@ -15,13 +17,6 @@ class SamplerChoice(StrEnum):
     GRID = "grid"
     RANDOM = "random"
     TPE = "tpe"
-
-
-class EngineChoice(StrEnum):
-    """Where trials run."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def sweep(
@@ -37,12 +32,14 @@ def sweep(
         typer.Option(help="Every combination, random draws, or a tree-structured Parzen estimator."),
     ] = SamplerChoice.GRID,
     trials: Annotated[int | None, typer.Option(min=1, help="How many, for random and tpe.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Pieces of work at once.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Pieces of work at once: 1 locally, with Ray all cores.")
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Database of the trials, as postgresql+psycopg://USER@HOST/NAME."),
     ] = None,
-    engine: Annotated[EngineChoice, typer.Option(help="Processes here, or Ray.")] = EngineChoice.LOCAL,
+    engine: Annotated[EngineName, typer.Option(help="Processes here, or Ray.")] = EngineName.LOCAL,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster that is running.")] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="End fine-tuning trials that lie under the others' median.")

@@ -1,7 +1,7 @@
 """Tests of a paired effect that respect what was drawn: groups of pictures, and seeds where there are several.
 
-With one seed the pictures are all that varies, and :func:`sign_flip_p` is exact. With several seeds the trainings vary
-too, and an effect must stand out from both: :func:`two_way_p`.
+With one seed the pictures are all that varies: :func:`sign_flip_p`, exact unless they are very many. With several
+seeds the trainings vary too, and an effect must stand out from both: :func:`two_way_p`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ _EXACT_UP_TO = 5_000
 
 
 def sign_flip_p(sums: npt.ArrayLike) -> float:
-    """Two-sided exact sign-flip test of whole numbers, one a group: are they as likely to be of either sign?
+    """Two-sided sign-flip test of whole numbers, one a group: are they as likely to be of either sign?
 
     The p-value is the chance, over all assignments of signs, of a sum at least as far from 0 (Fisher 1935, The Design
-    of Experiments, section 21). With one picture a group and two models it is McNemar's exact test.
+    of Experiments, section 21). With one picture a group and two models it is McNemar's exact test. It is exact up to
+    sizes of 5,000 in all, in their largest common unit; above that the sum of signs is taken as normal.
 
     Args:
         sums: (G,) integers: for each group how many more pictures one side has right; any common multiple will do.

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pulmoscope.evaluation.p_value import show_p
 from pulmoscope.files import write_text
 from pulmoscope.report.figures.effects import ForestRow, draw_effects
 from pulmoscope.report.page import template
 from pulmoscope.report.style import save_png
 from pulmoscope.report.tables import Table
 from pulmoscope.search.ablation import Ablation, Effect, Shift
-from pulmoscope.search.ablation_words import notes, sentence, show_p, show_pairs, show_points
+from pulmoscope.search.ablation_words import notes, sentence, show_pairs, show_points
 
 _HEADINGS = {
     "main": "Each factor",

@@ -54,8 +54,8 @@ class Effect:
         plain: The plain level of each of those factors.
         shift: The effect with its interval.
         by_seed: The effect of each seed alone, in the seeds' order.
-        p: Two-sided, of no effect: with one seed the exact sign-flip test over groups (which is McNemar's exact test
-            where a group is one picture and two cells are compared), with more a t test over groups and seeds.
+        p: Two-sided, of no effect: with one seed the sign-flip test over groups (which is McNemar's exact test where a
+            group is one picture and two cells are compared), with more a t test over groups and seeds.
         holm_p: The same, corrected by Holm for all effects of its table.
         mcnemar: Of each seed, plain cell first, where two cells are compared; else empty.
         validation: The same effect on the validation part; None where the tables hold none.

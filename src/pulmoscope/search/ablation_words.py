@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pulmoscope.evaluation.p_value import show_p
 from pulmoscope.search.ablation import Ablation, Effect, Shift
-
-
-def show_p(p: float) -> str:
-    """A p-value.
-
-    >>> show_p(0.8358), show_p(0.00002), show_p(1.0), show_p(float("nan"))
-    ('p = .84', 'p < .001', 'p = 1', 'p undefined')
-    """
-    if math.isnan(p):
-        return "p undefined"
-    if p < 0.001:
-        return "p < .001"
-    if p >= 0.995:
-        return "p = 1"
-    return "p = " + (f"{p:.2f}" if p >= 0.0995 else f"{p:.3f}").removeprefix("0")
 
 
 def show_points(shift: Shift) -> str:
@@ -102,7 +88,8 @@ def notes(ablation: Ablation) -> list[str]:
             "another training would show it again, only more seeds can say."
         )
         said.append(
-            "p: exact sign-flip test over groups; with one picture a group and two cells, McNemar's exact test."
+            "p: sign-flip test over groups, exact up to 5,000 pictures that differ, normal above; with one picture a "
+            "group and two cells it is McNemar's exact test."
         )
     else:
         said.append(f"p: t test over groups and {seeds} seeds, both taken as drawn from many.")

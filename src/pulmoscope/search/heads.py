@@ -31,6 +31,9 @@ from pulmoscope.training.recipe import Recipe
 
 # Of one stack's weights. Gradients and moments are three times as much again, and all should stay in the cache.
 _STACK_BYTES = 5 * 2**20
+# So that a few cores have something to do. A constant, because a head's rounding depends on the company it learns in,
+# and must not depend on the machine's cores.
+_FEWEST_STACKS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +161,7 @@ def train_heads(
         for members in shared.values()
     ]
     with _single_threads() as workers:
-        for stack, outcome in _train_all(_sized(stacks, workers), workers, progress):
+        for stack, outcome in _train_all(_sized(stacks), workers, progress):
             for at, place in enumerate(stack.places):
                 found[place] = outcome if isinstance(outcome, PulmoscopeError) else outcome[at]
     blank = np.full((len(val), len(classes)), np.nan)
@@ -177,13 +180,13 @@ def _check(recipe: Recipe) -> None:
         )
 
 
-def _sized(stacks: Sequence[_Stack], workers: int) -> list[_Stack]:
-    """Stacks that fit the cache, at least one a worker where there are so many heads; the dearest first."""
+def _sized(stacks: Sequence[_Stack]) -> list[_Stack]:
+    """Stacks that fit the cache, at least four where there are so many heads; the dearest first."""
     fitting = []
     for stack in stacks:
         size = sum(value.nbytes for value in stack.heads[0].state_dict().values())
         fitting += stack.split(-(-len(stack.places) * size // max(size, _STACK_BYTES)))
-    while len(fitting) < workers and any(len(stack.places) > 1 for stack in fitting):
+    while len(fitting) < _FEWEST_STACKS and any(len(stack.places) > 1 for stack in fitting):
         widest = max(fitting, key=lambda stack: (len(stack.places) > 1, stack.cost))
         fitting.remove(widest)
         fitting += widest.split(2)

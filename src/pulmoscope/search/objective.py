@@ -26,6 +26,8 @@ _OF_CONFUSION: dict[str, Callable[[npt.ArrayLike], FloatArray]] = {
 }
 _SMALLEST = np.finfo(np.float64).tiny
 _FEWEST, _MOST, _A_TRIAL, _CELLS = 2_000, 20_000, 100, 20_000_000
+# Counts of pictures that are in memory at once, 8 bytes each.
+_COUNTS = 4_000_000
 
 
 def is_better_high(objective: str) -> bool:
@@ -73,11 +75,12 @@ def replicate_weights(validation: Validation, trials: int, *, seed: int) -> npt.
     """How often each group counts in each replicate, (B, G).
 
     There are 100 replicates a trial, so that the smallest p value survives a correction over all trials, at least
-    2,000 and at most 20,000; fewer than that where the validation part has very many groups.
+    2,000 and at most 20,000; fewer than that, but no fewer than 2,000, where there are over 1,000 trials or very many
+    validation groups: a table of one number a trial or group and replicate is to fit into memory.
     """
     groups = validation.group_count
     count = int(np.clip(_A_TRIAL * trials, _FEWEST, _MOST))
-    count = max(_FEWEST, min(count, _CELLS // groups))
+    count = max(_FEWEST, min(count, _CELLS // max(groups, trials)))
     weights = np.empty((count, groups), np.int16)
     for row, drawn in enumerate(draw_weights(groups, count, np.random.default_rng(seed))):
         weights[row] = drawn
@@ -104,8 +107,13 @@ def objective_values(
     if metric == "val_loss":
         return _losses(validation, answers, weights)
     if metric in _OF_CONFUSION:
-        found = _OF_CONFUSION[metric](_confusions(validation, answers, weights))
-        return found if at is None else np.asarray(found[..., at])
+        found = np.empty((len(answers), len(weights)))
+        block = max(1, _COUNTS // (max(len(weights), len(validation.labels)) * len(validation.classes) ** 2))
+        for start in range(0, len(answers), block):
+            some = slice(start, start + block)
+            rate = _OF_CONFUSION[metric](_confusions(validation, answers[some], weights))
+            found[some] = rate if at is None else rate[..., at]
+        return found
     wanted = range(len(validation.classes)) if at is None else (at,)
     areas = np.stack([_areas(validation, answers, weights, index) for index in wanted], axis=-1)
     return np.asarray(macro_auroc(areas), np.float64) if at is None else areas[..., 0]

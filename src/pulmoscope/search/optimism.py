@@ -22,7 +22,7 @@ class Optimism:
         flatters: By how much the first is better than the second, positive where it is, whatever the metric.
         low: Lower 95% bound of ``honest``.
         high: Upper bound.
-        picked: How often each trial was the best of a replicate, (T,), summing to 1.
+        again: In which share of the replicates the best trial is the best again, or one of equals.
         replicates: That both parts are defined in.
     """
 
@@ -31,7 +31,7 @@ class Optimism:
     flatters: float
     low: float
     high: float
-    picked: FloatArray
+    again: float
     replicates: int
 
 
@@ -57,22 +57,25 @@ def picking_optimism(
     """
     sign = 1.0 if maximise else -1.0
     whole = sign * np.asarray(apparent, np.float64)
-    drawn, left = sign * np.asarray(inside, np.float64), sign * np.asarray(outside, np.float64)
-    usable = ~np.isnan(drawn).all(axis=0)
-    best = np.where(np.isnan(drawn), -np.inf, drawn).argmax(axis=0)
-    reached = left[best, np.arange(drawn.shape[1])]
-    usable &= ~np.isnan(reached)
-    picked = np.bincount(best[usable], minlength=len(whole)) / max(1, usable.sum())
-    top = float(np.nanmax(whole))
+    # These are as large as memory allows: one copy, and no more.
+    drawn = sign * np.asarray(inside, np.float64)
+    drawn[np.isnan(drawn)] = -np.inf
+    best = drawn.argmax(axis=0)
+    each = np.arange(drawn.shape[1])
+    reached = sign * np.asarray(outside, np.float64)[best, each]
+    usable = (drawn[best, each] > -np.inf) & ~np.isnan(reached)
+    first = int(np.nanargmax(whole))
+    top = float(whole[first])
     nothing = float("nan")
     if not usable.any():
         return Optimism(
-            apparent=sign * top, honest=nothing, flatters=nothing, low=nothing, high=nothing, picked=picked,
+            apparent=sign * top, honest=nothing, flatters=nothing, low=nothing, high=nothing, again=nothing,
             replicates=0,
         )  # fmt: skip
     honest = float(reached[usable].mean())
     low, high, _ = percentile_interval(sign * reached[usable])
+    again = float((drawn[first] == drawn[best, each])[usable].mean())
     return Optimism(
-        apparent=sign * top, honest=sign * honest, flatters=top - honest, low=low, high=high, picked=picked,
+        apparent=sign * top, honest=sign * honest, flatters=top - honest, low=low, high=high, again=again,
         replicates=int(usable.sum()),
     )  # fmt: skip

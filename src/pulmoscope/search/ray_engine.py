@@ -54,7 +54,8 @@ class RayEngine:
             a cluster of all its nodes, also those that join later.
 
     Raises:
-        RunError: Ray is not installed, ``workers`` is under 1, or the cluster cannot be reached.
+        RunError: Ray is not installed, ``workers`` is under 1, the cluster cannot be reached, or this process uses Ray
+            already.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -63,6 +64,14 @@ class RayEngine:
         self._ray = _load_ray()
 
     def __enter__(self) -> RayEngine:
+        if self._ray.is_initialized():
+            # A process has one session at most: leaving ours would end it.
+            raise RunError(
+                "Ray is in use in this process already",
+                code="E_RAY",
+                expected="a process without a Ray session: this engine starts and ends its own",
+                remedy="call ray.shutdown() first, or use the command line, which is a process of its own",
+            )
         here: dict[str, Any] = {
             "num_cpus": self.workers or cores(),
             "include_dashboard": False,

@@ -42,6 +42,7 @@ class Recorded:
         state: Where it stands.
         value: Its objective; None before it is complete.
         attributes: What was recorded with its end.
+        params: Axis -> value.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Recorded:
     state: State
     value: float | None
     attributes: Mapping[str, Any]
+    params: Params
 
 
 class Study:
@@ -131,7 +133,9 @@ class Study:
     def release(self, numbers: Sequence[int]) -> None:
         """Give up the claims on trials, whoever had them: their workers are gone, or what they left is.
 
-        A trial that has ended stays so here, even where its files are made again.
+        A trial that has ended stays so here, even where its files are made again; but one that failed waits for a new
+        try. Optuna never opens an ended trial again, so the new try is another entry, and of a number's entries the
+        last counts.
         """
         for number in numbers:
             self._lasting(functools.partial(self._delete_claim, number))
@@ -164,10 +168,11 @@ class Study:
 
     def _all(self) -> list[Any]:
         # Straight from the database: the study's own list may be one that was cached before a restart.
-        return sorted(
+        entries = sorted(
             self._storage.get_all_trials(self._study._study_id, deepcopy=False),
-            key=lambda trial: int(trial.user_attrs["number"]),
+            key=lambda trial: (int(trial.user_attrs["number"]), trial._trial_id),
         )
+        return list({int(trial.user_attrs["number"]): trial for trial in entries}.values())
 
     def _find(self, number: int) -> Any:
         if number not in self._ids:
@@ -206,7 +211,7 @@ class Study:
 
     def _delete_claim(self, number: int) -> None:
         import sqlalchemy
-        from optuna.trial import TrialState
+        from optuna.trial import TrialState, create_trial
 
         trial = self._find(number)
         columns = self._claims.c
@@ -215,6 +220,14 @@ class Study:
             connection.execute(gone)
         if trial.state == TrialState.RUNNING:
             self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        if trial.state == TrialState.FAIL:
+            again = create_trial(
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={name: trial.user_attrs[name] for name in ("number", "key")},
+                state=TrialState.WAITING,
+            )
+            self._ids[number] = self._storage.create_new_trial(self._study._study_id, template_trial=again)
 
     def _set_running(self, number: int) -> None:
         from optuna.trial import TrialState
@@ -285,6 +298,29 @@ def lasting(act: Callable[[], T], *, patience: float, what: str) -> T:
             wait = min(2 * wait, _LONGEST_WAIT)
 
 
+def reach(url: str) -> None:
+    """Prove that a database answers now, before anything is begun that needs it.
+
+    Raises:
+        RunError: The driver is not installed, or ``url`` is no address.
+        StorageError: It does not answer.
+    """
+    storage = lasting(lambda: _open(url), patience=0.0, what=_without_password(url))
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def is_inside(url: str, folder: Path) -> bool:
+    """Whether the database is a file below ``folder``, and so cannot be there before it."""
+    import sqlalchemy
+
+    with contextlib.suppress(sqlalchemy.exc.ArgumentError):
+        address = sqlalchemy.make_url(url)
+        if address.get_backend_name() == "sqlite" and address.database:
+            return Path(address.database).resolve().is_relative_to(folder)
+    return False
+
+
 def sqlite_url(folder: Path) -> str:
     """The database in a sweep's folder."""
     return f"sqlite:///{(folder / 'study.sqlite').resolve()}"
@@ -351,6 +387,7 @@ def _recorded(trial: Any) -> Recorded:
         state=names[trial.state],
         value=trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else None,
         attributes=attributes,
+        params=dict(trial.params),
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.evaluation.paired import holm, mcnemar
+from pulmoscope.evaluation.effect_tests import sign_flip_p
+from pulmoscope.evaluation.paired import holm
 from pulmoscope.search.objective import Validation
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ class Ties:
         p: Of each trial, (T,); NaN for the best.
         adjusted: By Holm over the other trials, (T,); NaN for the best.
         tied: Whether the trial cannot be told apart from the best, (T,); true for the best.
-        method: ``mcnemar`` or ``bootstrap``.
+        method: ``sign_flip`` or ``bootstrap``.
     """
 
     best: int
@@ -45,9 +46,10 @@ def ties_with_best(
 ) -> Ties:
     """Test each trial against the best on the pictures that both answered.
 
-    Accuracy over pictures of which no two share a group is compared by McNemar's exact test; everything else by the
-    paired bootstrap over groups, because a patient's pictures are not independent. The best was found on the same
-    pictures, so the test leans towards a difference: what ties here ties.
+    A patient's pictures are not independent, so groups are what is compared: accuracy by the sign-flip test of the
+    groups' differences, which is McNemar's exact test where no two pictures share a group; everything else by the
+    paired bootstrap. The best was found on the same pictures, so the test leans towards a difference: what ties here
+    ties.
 
     Args:
         objective: What the trials are ranked by.
@@ -60,11 +62,13 @@ def ties_with_best(
     best = int(np.argmax(values) if maximise else np.argmin(values))
     others = [trial for trial in range(len(values)) if trial != best]
     p = np.full(len(values), np.nan)
-    independent = validation.group_count == len(validation.labels)
-    if objective == "val_accuracy" and independent:
-        right = np.asarray(probabilities).argmax(axis=2) == validation.labels
-        method = "mcnemar"
-        p[others] = [mcnemar(right[best], right[trial]).exact_p for trial in others]
+    if objective == "val_accuracy":
+        method = "sign_flip"
+        right = (np.asarray(probabilities).argmax(axis=2) == validation.labels).astype(np.int64)
+        for trial in others:
+            sums = np.zeros(validation.group_count, np.int64)
+            np.add.at(sums, validation.groups, right[best] - right[trial])
+            p[trial] = sign_flip_p(sums)
     else:
         method = "bootstrap"
         p[others] = [

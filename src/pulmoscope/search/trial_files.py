@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -101,32 +101,49 @@ def read_trial(folder: Path, number: int) -> TrialResult | None:
         return None
 
 
-def write_group(folder: Path, results: Sequence[TrialResult]) -> None:
-    """Write heads that were trained together, in one file."""
+def write_group(folder: Path, results: Sequence[TrialResult]) -> Path:
+    """Write heads that were trained together, in one file; its path, for :func:`open_group`."""
     content = json.dumps([result.as_dict() for result in results], allow_nan=False)
     arrays: dict[str, NDArray[Any]] = {"results": np.frombuffer(content.encode(), np.uint8)}
     for result in results:
         if result.probabilities is not None:
             arrays[f"p{result.number}"] = result.probabilities
-    write_bytes(_group_path(folder, results[0].number), _arrays(arrays))
+    path = _group_path(folder, results[0].number)
+    write_bytes(path, _arrays(arrays))
+    return path
+
+
+def open_group(folder: Path, path: Path) -> list[TrialResult]:
+    """Write the trials of a group's file that are not there whole yet, then remove it; the trials written."""
+    written = []
+    try:
+        with _load(path) as arrays:
+            for content in json.loads(arrays["results"].tobytes()):
+                name = f"p{content['number']}"
+                result = _result(content, arrays.get(name))
+                if read_trial(folder, result.number) is None:
+                    write_trial(folder, result)
+                    written.append(result)
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        log.warning("%s is damaged (%s): training its heads again", path, error)
+    path.unlink(missing_ok=True)
+    return written
 
 
 def open_groups(folder: Path) -> list[TrialResult]:
-    """Write the trials of every group's file that are not there yet, then remove it; the trials written."""
-    written = []
-    for path in sorted((folder / "trials").glob("group-*.npz")):
-        try:
-            with _load(path) as arrays:
-                for content in json.loads(arrays["results"].tobytes()):
-                    name = f"p{content['number']}"
-                    result = _result(content, arrays.get(name))
-                    if not trial_path(folder, result.number).is_file():
-                        write_trial(folder, result)
-                        written.append(result)
-        except (ValueError, KeyError, EOFError, BadZipFile) as error:
-            log.warning("%s is damaged (%s): training its heads again", path, error)
-        path.unlink(missing_ok=True)
-    return written
+    """Open what a sweep that was killed left; workers open only what they wrote, because others run beside them."""
+    paths = sorted((folder / "trials").glob("group-*.npz"))
+    return [result for path in paths for result in open_group(folder, path)]
+
+
+def forget_failed(folder: Path, numbers: Iterable[int]) -> None:
+    """Remove the failed ones of these trials, so that they run again: what stopped them may be there by now."""
+    for number in numbers:
+        found = read_trial(folder, number)
+        if found is not None and found.state == "failed":
+            trial_path(folder, number).unlink()
 
 
 def _group_path(folder: Path, first: int) -> Path:

@@ -6,6 +6,7 @@ written beside them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -176,15 +177,16 @@ def _train(
         for seed in seeds
     ]
     reasons: dict[Cell, str] = {}
-    for number, outcome in enumerate(engine.run(train_cell, tasks), 1):
-        cell, label = cell_of[outcome.item.out], cell_label(factors, cell_of[outcome.item.out])
-        if outcome.value is not None:
-            raise outcome.value
-        if outcome.error is not None:
-            reasons.setdefault(cell, f"seed {outcome.item.seed}: {outcome.error}")
-            log.warning("%s, seed %d: %s", label, outcome.item.seed, outcome.error)
-        else:
-            log.info("%s, seed %d (%d of %d)", label, outcome.item.seed, number, len(tasks))
+    with contextlib.closing(engine.run(train_cell, tasks)) as outcomes:
+        for number, outcome in enumerate(outcomes, 1):
+            cell, label = cell_of[outcome.item.out], cell_label(factors, cell_of[outcome.item.out])
+            if outcome.value is not None:
+                raise outcome.value
+            if outcome.error is not None:
+                reasons.setdefault(cell, f"seed {outcome.item.seed}: {outcome.error}")
+                log.warning("%s, seed %d: %s", label, outcome.item.seed, outcome.error)
+            else:
+                log.info("%s, seed %d (%d of %d)", label, outcome.item.seed, number, len(tasks))
     return reasons
 
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import PulmoscopeError, RecipeError, RunBusyError, RunError, StorageError, WeightsError
+from pulmoscope.errors import PulmoscopeError, RecipeError, RunError
 from pulmoscope.files import exclusive
+from pulmoscope.search.engine import Engine, LocalEngine
 from pulmoscope.training import Budget, Family, Recipe, read_family, split_variant
-from pulmoscope.workflow.listing import WEIGHTS_OF_THE_USER
 from pulmoscope.workflow.replay_files import check_same_replay, write_replay
 from pulmoscope.workflow.replay_table import Judged, Replay, Variant, judge_variant
+from pulmoscope.workflow.replay_training import train_variants
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.seeds import check_seeds, refuse_other_content
-from pulmoscope.workflow.training_run import claim, train
+from pulmoscope.workflow.training_run import claim
 from pulmoscope.workflow.verdict import telling_changes
 
 log = logging.getLogger("pulmoscope")
 
-# What lies in a folder must not be told of as if it had not been trained.
-_NOT_OURS = frozenset({"E_RESUME_MISMATCH", "E_RUN_EXISTS"})
+# Where the cohort lies for the processes that train on it.
+_COHORT = "cohort"
 
 
 def replay(
@@ -36,6 +36,7 @@ def replay(
     budget: Budget = "full",
     variants: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    engine: Engine | None = None,
     progress: bool = False,
 ) -> Replay:
     """Train every variant of a recipe with every seed, and write its published numbers beside ours.
@@ -54,6 +55,7 @@ def replay(
         budget: ``full`` is the recipe's own setting, ``quick`` a reduced one that is labelled so.
         variants: Only these; all by default.
         overrides: ``key=value`` changes to every variant.
+        engine: What trains; by default this process.
         progress: Draw progress bars.
 
     Raises:
@@ -70,7 +72,7 @@ def replay(
     asked = _recipes(family, named or family.variants, budget, overrides)
     skipped = {} if named else {label: _why_skipped(waiting, cohort) for label, waiting in asked.items()}
     chosen = check_seeds(seeds)
-    folder = Path(out)
+    folder = Path(out).resolve()
     with exclusive(folder):
         refuse_other_content(folder)
         check_same_replay(folder, family.name, budget, overrides, cohort)
@@ -92,15 +94,20 @@ def replay(
                 )
         judged = {label: judge_variant(variant, cohort) for label, variant in begun.items()}
         labels = [label for label in asked if not skipped.get(label)]
-        for number, label in enumerate(labels, 1):
-            log.info("%s (%d of %d)", asked[label].title, number, len(labels))
-            trained = _train_variant(begun[label], cohort, folder / label, chosen, progress)
+        found = _replay(family.name, chosen, cohort, judged, overrides)
+        if labels:
+            cohort.write(folder / _COHORT)
+        waiting_for = {label: asked[label] for label in labels}
+        for label, reasons in train_variants(
+            waiting_for, folder, chosen, folder / _COHORT, engine or LocalEngine(), progress=progress
+        ):
+            runs = _runs_of(folder / label, begun[label], chosen)
+            trained = replace(begun[label], runs=runs, failures=reasons)
             if trained != begun[label]:
                 judged[label] = judge_variant(trained, cohort)
             found = _replay(family.name, chosen, cohort, judged, overrides)
             write_replay(folder, found)
         if not labels:
-            found = _replay(family.name, chosen, cohort, judged, overrides)
             write_replay(folder, found)
     if not any(seed in judged[label].variant.runs for label in labels for seed in chosen):
         for label in labels or judged:
@@ -176,46 +183,12 @@ def _finished_runs(folder: Path, recipe: Recipe, cohort: Cohort, asked: Sequence
     return dict(sorted(runs.items()))
 
 
+def _runs_of(folder: Path, begun: Variant, seeds: Sequence[int]) -> dict[int, Run]:
+    """Seed -> run of what had been finished before and what is now."""
+    places = {seed: folder / f"seed-{seed}" for seed in seeds if seed not in begun.runs}
+    ours = {seed: Run(place) for seed, place in places.items() if (place / "metrics.json").is_file()}
+    return dict(sorted((dict(begun.runs) | ours).items()))
+
+
 def _is_taken(place: Path) -> bool:
     return any((place / name).is_file() for name in ("recipe.yaml", "cohort.parquet"))
-
-
-def _train_variant(
-    begun: Variant, cohort: Cohort, folder: Path, seeds: Sequence[int], progress: bool
-) -> Variant:
-    runs = dict(begun.runs)
-    reasons: dict[int, str] = {}
-    for seed in seeds:
-        place = folder / f"seed-{seed}"
-        fresh = not place.exists()
-        try:
-            run = train(begun.recipe, cohort, out=place, seed=seed, resume=True, progress=progress)
-            runs.setdefault(seed, run)
-        except (StorageError, RunBusyError):
-            # A full disk or another process at work is nothing that the next variant would be spared.
-            raise
-        except (PulmoscopeError, RuntimeError, ValueError) as error:
-            if isinstance(error, PulmoscopeError) and error.code in _NOT_OURS:
-                raise
-            reasons[seed] = _reason(error, begun.recipe)
-            log.warning("%s, seed %d: %s", begun.recipe.title, seed, reasons[seed])
-            if fresh:
-                _clear_unbegun(place)
-    return replace(begun, runs=dict(sorted(runs.items())), failures=reasons)
-
-
-def _clear_unbegun(folder: Path) -> None:
-    """A run that failed before its first epoch binds nobody to its settings: with other weights it may go."""
-    if folder.is_dir() and not any(folder.rglob("history.csv")):
-        shutil.rmtree(folder)
-
-
-def _reason(error: Exception, recipe: Recipe) -> str:
-    text = " ".join(str(error).split())
-    if not isinstance(error, PulmoscopeError):
-        return f"{type(error).__name__}: {text[:300]}"
-    if isinstance(error, WeightsError) and recipe.model.weights.startswith("xrv:") and recipe.variant:
-        text += (
-            f"; this variant needs --variants {recipe.variant} {WEIGHTS_OF_THE_USER}, and a folder of its own"
-        )
-    return text

@@ -42,7 +42,9 @@ class Findings:
     Attributes:
         frame: A row a trial, by number: ``number``, ``key``, ``state``, a column an axis, ``objective`` with its 95%
             interval ``low`` and ``high``, ``rank``, ``p``, ``p_holm`` and ``ties`` against the best, the validation
-            metrics, ``stage``, ``epoch``, ``seconds``, ``reason``.
+            metrics, ``stage``, ``epoch``, ``seconds``, ``reason``. A column has one type: where an axis's values have
+            several, its column holds them as text.
+        values: Number -> the trial's values as they were given, by axis; axes that did not exist for it are left out.
         axes: Names of the axes.
         objective: What trials are ranked by.
         maximise: Whether larger is better.
@@ -57,6 +59,7 @@ class Findings:
     """
 
     frame: pd.DataFrame
+    values: Mapping[int, Mapping[str, Value]]
     axes: tuple[str, ...]
     objective: str
     maximise: bool
@@ -73,10 +76,10 @@ class Findings:
         """A trial's row."""
         return dict(self.frame.loc[self.frame["number"] == number].iloc[0])
 
-    def params(self, number: int | None) -> dict[str, Any]:
-        """A trial's values; axes that did not exist for it are left out."""
-        row = self.row(number)
-        return {name: _plain(row[name]) for name in self.axes if not _missing(row[name])}
+    def params(self, number: int | None) -> dict[str, Value]:
+        """A trial's values in the order of the axes; empty for None."""
+        values = {} if number is None else self.values[number]
+        return {name: values[name] for name in self.axes if name in values}
 
     @property
     def ranked(self) -> pd.DataFrame:
@@ -92,29 +95,39 @@ class Findings:
     def by_value(self) -> pd.DataFrame:
         """A row a value of each axis: ``axis``, ``value``, ``n``, ``mean``, ``sd``, ``best`` of the objective."""
         done = self.frame[self.frame["state"] == "complete"]
+        reached = {
+            int(number): float(one) for number, one in zip(done["number"], done["objective"], strict=True)
+        }
         rows = []
         for axis in self.axes:
-            shown = done[~done[axis].map(_missing)]
-            for value in sorted(shown[axis].unique(), key=_order):
-                found = shown.loc[shown[axis] == value, "objective"].to_numpy(float)
+            # By type too: for Python, 1 and true are the same.
+            by_value: dict[tuple[type, Value], list[float]] = {}
+            for number, objective in reached.items():
+                if axis in self.values[number]:
+                    value = self.values[number][axis]
+                    by_value.setdefault((type(value), value), []).append(objective)
+            for (_, value), objectives in sorted(by_value.items(), key=lambda item: _order(item[0][1])):
+                found = np.array(objectives)
                 rows.append(
                     {
                         "axis": axis,
-                        "value": _plain(value),
+                        "value": value,
                         "n": len(found),
                         "mean": float(found.mean()),
                         "sd": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
                         "best": float(found.max() if self.maximise else found.min()),
                     }
                 )
-        return pd.DataFrame(rows, columns=["axis", "value", "n", "mean", "sd", "best"])
+        columns = {name: [row[name] for row in rows] for name in ("axis", "n", "mean", "sd", "best")}
+        # As they are: pandas would make numbers of truth values, and NaN of null.
+        values = pd.Series([row["value"] for row in rows], dtype=object)
+        table = pd.DataFrame(columns)
+        table.insert(1, "value", values)
+        return table
 
     def write(self, folder: Path) -> None:
         """``trials.parquet`` and ``trials.csv``, each whole or not at all."""
-        with atomic_path(folder / "trials.parquet") as temporary:
-            self.frame.to_parquet(temporary, index=False)
-        with atomic_path(folder / "trials.csv") as temporary:
-            self.frame.to_csv(temporary, index=False, lineterminator="\n")
+        _write(self.frame, folder)
 
     def as_dict(self) -> dict[str, Any]:
         """The part of ``sweep.json`` that follows from the trials; undefined is null."""
@@ -137,6 +150,7 @@ class Findings:
                 "high": _number(found.high),
                 "flatters": _number(found.flatters),
                 "method": "bootstrap of the choice, judged out of the bag (Tsamardinos et al. 2018)",
+                "best_again": _number(found.again),
                 "replicates": found.replicates,
             },
             "by_value": [
@@ -153,6 +167,21 @@ class Findings:
             "number": number, "key": row["key"], "params": self.params(number), **kept, "ties": bool(row["ties"]),
             "stage": row["stage"], "epoch": int(row["epoch"]),
         }  # fmt: skip
+
+
+def write_ends(results: Sequence[TrialResult], space: Space, folder: Path) -> None:
+    """``trials.parquet`` and ``trials.csv`` before :func:`analyse`: what it finds out is missing in them.
+
+    The analysis of very many trials may run out of memory or time; how they ended is then on record.
+    """
+    _write(_frame(results, space), folder)
+
+
+def _write(frame: pd.DataFrame, folder: Path) -> None:
+    with atomic_path(folder / "trials.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    with atomic_path(folder / "trials.csv") as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def analyse(
@@ -198,6 +227,7 @@ def analyse(
     order = np.argsort(-values if maximise else values, kind="stable")[:_CURVES]
     return Findings(
         frame=frame,
+        values={result.number: result.params for result in results},
         axes=tuple(axis.name for axis in space.axes),
         objective=objective,
         maximise=maximise,
@@ -300,13 +330,12 @@ def _missing(value: Any) -> bool:
     return bool(pd.isna(value))
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _number(value: Any) -> float | None:
     return None if _missing(value) else float(value)
 
 
-def _order(value: Any) -> tuple[int, Any]:
-    return (1, str(value)) if isinstance(value, str) else (0, value)
+def _order(value: Value) -> tuple[int, float, str]:
+    """Null, truth values, numbers, text."""
+    if value is None or isinstance(value, str):
+        return (0 if value is None else 3, 0.0, value or "")
+    return (1 if isinstance(value, bool) else 2, float(value), "")

@@ -19,13 +19,14 @@ from pulmoscope.search.engine import Engine, EngineKind, open_engine
 from pulmoscope.search.objective import objective_values
 from pulmoscope.search.samplers import SamplerName
 from pulmoscope.search.space import Space, default_space, read_space
+from pulmoscope.search.study import is_inside, reach
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.runlog import run_log
 from pulmoscope.workflow.sweep_findings import Findings
 from pulmoscope.workflow.sweep_report import write_sweep
 from pulmoscope.workflow.sweep_search import search_trials
-from pulmoscope.workflow.sweep_setup import Setup, check_setup, claim_sweep
+from pulmoscope.workflow.sweep_setup import Setup, check_setup, claim_sweep, refuse_known
 from pulmoscope.workflow.sweep_trials import read_parts, validation_of
 
 log = logging.getLogger("pulmoscope")
@@ -56,7 +57,7 @@ def sweep(
     space: str | os.PathLike[str] | Space | None = None,
     sampler: SamplerName = "grid",
     trials: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     storage: str | None = None,
     engine: EngineKind = "local",
     address: str | None = None,
@@ -79,7 +80,7 @@ def sweep(
         space: A file; by default the one that comes with the recipe.
         sampler: ``grid`` tries every combination, ``random`` and ``tpe`` as many as ``trials``.
         trials: How many; with a grid all of it.
-        workers: Pieces at once.
+        workers: Pieces at once; by default 1, and with Ray as many as there are cores.
         storage: Database of the trials; by default SQLite in the folder.
         engine: Where pieces run.
         address: Of a Ray cluster.
@@ -101,17 +102,27 @@ def sweep(
         raise RunError("overrides go with a recipe's name or path, not with a Recipe")
     if not isinstance(space, Space):
         space = read_space(space if space is not None else default_space(recipe))
-    setup = check_setup(recipe, space, cohort, sampler, trials, workers, seed, prune, storage, progress)
+    setup = check_setup(recipe, space, cohort, sampler, trials, seed, prune, storage, progress)
     if nested is not None and nested < 2:
         raise RunError("--nested needs outer folds", code="E_USAGE", expected="2 or more", got=str(nested))
+    if nested is not None:
+        refuse_known(setup, cohort, all_judge=True)
     folder = Path(out).resolve()
-    with exclusive(folder):
-        setup = replace(setup, **claim_sweep(folder, setup, cohort, nested, resume))
-        with run_log(folder), open_engine(engine, workers=workers, address=address) as running:
-            findings = search_trials(setup, cohort, folder, running)
-            outer = None if nested is None else _nested(setup, folder, running, nested)
-            best = Run(folder / "best")
-            write_sweep(folder, findings, setup.recipe, best, outer)
+    # What cannot be reached leaves no folder that was begun.
+    with open_engine(engine, workers=workers, address=address) as running:
+        if storage is not None and not is_inside(storage, folder):
+            reach(storage)
+        with exclusive(folder):
+            setup = replace(setup, **claim_sweep(folder, setup, cohort, nested, resume))
+            with run_log(folder):
+                return _all_of_it(setup, cohort, folder, running, nested)
+
+
+def _all_of_it(setup: Setup, cohort: Cohort, folder: Path, engine: Engine, nested: int | None) -> Sweep:
+    findings = search_trials(setup, cohort, folder, engine)
+    outer = None if nested is None else _nested(setup, folder, engine, nested)
+    best = Run(folder / "best")
+    write_sweep(folder, findings, setup.recipe, best, outer)
     return Sweep(folder=folder, findings=findings, best=best, nested=outer)
 
 

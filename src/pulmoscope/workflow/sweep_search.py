@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import uuid
@@ -11,20 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import RecipeError, StorageError, TrainingError
+from pulmoscope.errors import StorageError, TrainingError
 from pulmoscope.files import make_folder
 from pulmoscope.search.engine import Engine
 from pulmoscope.search.objective import Validation, objective_values
-from pulmoscope.search.samplers import Params, grid_points, random_points, tpe_point
+from pulmoscope.search.samplers import TPE_BATCH, Params, grid_points, random_points, tpe_point
 from pulmoscope.search.study import Study, sqlite_url
-from pulmoscope.search.trial_files import TrialResult, open_groups, trial_path, write_trial
+from pulmoscope.search.trial_files import TrialResult, forget_failed, open_groups, trial_path, write_trial
 from pulmoscope.training import Recipe
 from pulmoscope.training.history import improves
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.sweep_findings import Findings, analyse
-from pulmoscope.workflow.sweep_setup import Setup
+from pulmoscope.workflow.sweep_setup import Setup, refuse_known
 from pulmoscope.workflow.sweep_trials import (
+    NO_MEMORY,
     Piece,
     Trial,
     read_parts,
@@ -33,14 +35,15 @@ from pulmoscope.workflow.sweep_trials import (
     run_piece,
     validation_of,
 )
-from pulmoscope.workflow.training_run import claim, refuse_known_test, train_once
+from pulmoscope.workflow.training_run import claim, train_once
 
 log = logging.getLogger("pulmoscope")
 
-# Heads in one group: a kill costs at most one group's time.
-_GROUP = 72
+# Heads in one group: a kill costs at most one group's time, and a worker has something to take.
+_GROUP = 24
 _ROUNDING = 1e-4
-_DIED = "E_WORKER"
+# Of errors that another attempt may well be spared.
+_PASSING = ("E_WORKER", NO_MEMORY, "MemoryError")
 
 
 def search_trials(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) -> Findings:
@@ -48,21 +51,34 @@ def search_trials(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) ->
     parts = _split_once(setup, cohort, folder)
     url = setup.storage or sqlite_url(folder)
     name = f"{setup.recipe.title} {setup.uid} {folder.name}"
+    open_groups(folder)
+    forget_failed(folder, range(setup.trials))
     done: dict[int, TrialResult] = {}
+    read_results(folder, range(setup.trials), done)
     trials: dict[int, Trial] = {}
     with Study(url, name, maximise=setup.maximise) as study:
-        for points in _rounds(setup, done):
-            first = len(trials)
+        entered = {trial.number: trial.params for trial in study.trials()}
+        first = 0
+        for points in _rounds(setup, done, entered):
             study.add(setup.space, points, first=first)
-            batch = [setup.trial(number, params) for number, params in enumerate(points, first)]
+            numbers = range(first, first + len(points))
+            first += len(points)
+            # Before any is refused: what failed in an earlier life is a new try now.
+            study.release([number for number in numbers if number not in done])
+            batch = []
+            for number, params in zip(numbers, points, strict=True):
+                reason = _why_not(setup, params)
+                if reason is None:
+                    batch.append(setup.trial(number, params))
+                else:
+                    refused = TrialResult(number=number, params=params, state="failed", reason=reason)
+                    log.warning("trial %d failed: %s", number, reason)
+                    write_trial(folder, refused)
+                    done[number] = refused
             trials |= {trial.number: trial for trial in batch}
-            for result in open_groups(folder):
-                record(study, result)
-            read_results(folder, trials, done)
-            for trial in batch:
-                if trial.number in done:
-                    record(study, done[trial.number])
-            study.release([trial.number for trial in batch if trial.number not in done])
+            for number in numbers:
+                if number in done:
+                    record(study, done[number])
             pieces = _pieces(setup, batch, done, folder, url, name)
             _run(setup, engine, pieces, study, folder, done)
     validation = validation_of(parts, setup.recipe.resolved(), setup.seed)
@@ -95,16 +111,24 @@ def _split_once(setup: Setup, cohort: Cohort, folder: Path) -> Parts:
         divided = with_splits(
             decoded.cohort, fold=None, validation_fraction=recipe.validation_fraction, seed=setup.seed
         )
-        refuse_known_test(recipe, divided)
+        refuse_known(setup, divided)
         divided.write(folder)
     return read_parts(str(folder), recipe.preprocess.model_dump_json())
 
 
-def _rounds(setup: Setup, done: Mapping[int, TrialResult]) -> Iterator[list[Params]]:
+def _why_not(setup: Setup, params: Params) -> str | None:
+    """Why no recipe has these values; only proposals can be such, as all other points were checked at the start."""
+    wrong = setup.space.mistakes(setup.content, [params]) if setup.sampler == "tpe" else []
+    return f"E_SPACE: {'; '.join(wrong)}" if wrong else None
+
+
+def _rounds(
+    setup: Setup, done: Mapping[int, TrialResult], entered: Mapping[int, Params]
+) -> Iterator[list[Params]]:
     """Lists of points to be tried one after another; ``done`` fills as they are.
 
     Proposals are made a batch at a time from the trials before the batch alone, so that they do not depend on which
-    worker was faster.
+    worker was faster. One that was ``entered`` already stays, even where a trial that failed before it runs again.
     """
     if setup.sampler == "grid":
         yield grid_points(setup.space)
@@ -112,22 +136,30 @@ def _rounds(setup: Setup, done: Mapping[int, TrialResult]) -> Iterator[list[Para
     if setup.sampler == "random":
         yield random_points(setup.space, setup.trials, seed=setup.seed)
         return
-    for first in range(0, setup.trials, setup.batch):
+    for first in range(0, setup.trials, TPE_BATCH):
         known = [
             (dict(done[number].params), float(done[number].objective or 0.0))
             for number in sorted(done)
             if number < first and done[number].state == "complete"
         ]
+        without = [
+            dict(one.params) for one in done.values() if one.number < first and one.state != "complete"
+        ]
         points: list[Params] = []
-        for number in range(first, min(first + setup.batch, setup.trials)):
+        for number in range(first, min(first + TPE_BATCH, setup.trials)):
+            before = entered.get(number) or (done[number].params if number in done else None)
             points.append(
-                tpe_point(
-                    setup.space, number, known, seed=setup.seed, maximise=setup.maximise, pending=points
+                dict(before)
+                if before is not None
+                else tpe_point(
+                    setup.space,
+                    number,
+                    known,
+                    seed=setup.seed,
+                    maximise=setup.maximise,
+                    pending=[*without, *points],
                 )
             )
-        wrong = setup.space.mistakes(setup.content, points)
-        if wrong:
-            raise RecipeError(f"{setup.space.where}: {'; '.join(wrong)}", code="E_SPACE")
         yield points
 
 
@@ -143,7 +175,10 @@ def _pieces(
             pieces.append(([trial], False))
         else:
             by_features.setdefault(together, []).append(trial)
-    # Groups go by the trials alone, ended or not, so that a resumed one has the same members.
+    # Groups go by the trials alone, ended or not, so that a resumed one has the same members. Heads that see the same
+    # batches and drop the same features stand together: they are what is quick in company.
+    for group in by_features.values():
+        group.sort(key=_company)
     pieces[:0] = [
         (group[start : start + _GROUP], True)
         for group in by_features.values()
@@ -161,6 +196,11 @@ def _pieces(
     ]  # fmt: skip
 
 
+def _company(trial: Trial) -> tuple[int, float, int]:
+    recipe = trial.load()
+    return recipe.train.head.batch, recipe.model.head.dropout, trial.number
+
+
 def _run(
     setup: Setup,
     engine: Engine,
@@ -174,27 +214,39 @@ def _run(
         return
     total = len(done) + sum(trial.number not in done for piece in pieces for trial in piece.trials)
     log.info("%d of %d trials to run", total - len(done), total)
-    for outcome in engine.run(run_piece, pieces):
-        numbers = [trial.number for trial in outcome.item.trials]
-        read_results(folder, numbers, done)
-        missing = [trial for trial in outcome.item.trials if trial.number not in done]
-        died = outcome.error is not None and outcome.error.startswith(_DIED)
-        if (outcome.error is not None and not died) or (missing and not died):
-            raise StorageError(
-                "the sweep cannot go on",
-                code="E_SWEEP",
-                got=outcome.error or f"trial {missing[0].number} is another process's",
-                remedy="go on with --resume",
-            )
-        for trial in missing:
-            lost = TrialResult(number=trial.number, params=trial.params, state="failed", reason=outcome.error)
-            write_trial(folder, lost)
-            record(study, lost)
-            done[trial.number] = lost
-        best = _best(setup, done)
-        said = "" if best is None else f"; best so far: trial {best.number}, {best.objective:.4f}"
-        log.info("%d of %d trials have ended%s", len(done), total, said)
-        _clear(folder, done, keep=None if best is None else best.number)
+    lost: list[tuple[int, str]] = []
+    with contextlib.closing(engine.run(run_piece, pieces)) as outcomes:
+        for outcome in outcomes:
+            numbers = [trial.number for trial in outcome.item.trials]
+            read_results(folder, numbers, done)
+            missing = [number for number in numbers if number not in done]
+            passing = outcome.error is not None and outcome.error.startswith(_PASSING)
+            if (outcome.error is not None or missing) and not passing:
+                raise StorageError(
+                    "the sweep cannot go on",
+                    code="E_SWEEP",
+                    got=outcome.error or f"trial {missing[0]} is another process's",
+                    remedy="go on with --resume",
+                )
+            if outcome.error is not None:
+                # What ended before the worker did.
+                for number in numbers:
+                    if number in done:
+                        record(study, done[number])
+                lost += [(number, outcome.error) for number in missing]
+                log.warning("%d trials were lost: %s", len(missing), outcome.error)
+            best = _best(setup, done)
+            said = "" if best is None else f"; best so far: trial {best.number}, {best.objective:.4f}"
+            log.info("%d of %d trials have ended%s", len(done), total, said)
+            _clear(folder, done, keep=None if best is None else best.number)
+    if lost:
+        raise TrainingError(
+            f"{len(lost)} of {total} trials were lost with their workers or to memory, the first of them "
+            f"trial {lost[0][0]}; all others were run and are kept",
+            code="E_SWEEP_LOST",
+            got=lost[0][1],
+            remedy="free memory or take fewer workers, and go on with --resume",
+        )
 
 
 def _best(setup: Setup, done: Mapping[int, TrialResult]) -> TrialResult | None:
@@ -220,6 +272,7 @@ def _train_best(setup: Setup, trial: Trial, cohort: Cohort, folder: Path) -> Non
     """The chosen trial as a run: from its checkpoints where there are, else trained again by recipe and seed."""
     recipe = Recipe.model_validate_json(trial.recipe)
     target, own = folder / "best", trial_path(folder, trial.number).with_suffix("")
+    _set_aside(target, recipe)
     if not target.is_dir() and own.is_dir():
         begun = target.with_name(".best")
         shutil.rmtree(begun, ignore_errors=True)
@@ -229,6 +282,21 @@ def _train_best(setup: Setup, trial: Trial, cohort: Cohort, folder: Path) -> Non
     claim(target, recipe, cohort, setup.seed, resume=(target / "recipe.yaml").is_file())
     log.info("trial %d was chosen by validation", trial.number)
     train_once(recipe, cohort, target, seed=setup.seed, fold=None, progress=setup.progress)
+
+
+def _set_aside(target: Path, recipe: Recipe) -> None:
+    """Make room where another trial was the best before those that had failed ran again."""
+    before = target / "recipe.yaml"
+    if not before.is_file() or before.read_text("utf-8") == recipe.as_yaml():
+        return
+    if not (target / "metrics.json").is_file():
+        shutil.rmtree(target)
+        return
+    number = 1
+    while (aside := target.with_name(f"best-before-{number}")).exists():
+        number += 1
+    target.rename(aside)
+    log.warning("another trial was chosen before, and the test part was read for it too: see %s", aside)
 
 
 def _same_as_trial(setup: Setup, findings: Findings, validation: Validation, folder: Path) -> None:

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import PulmoscopeError, StorageError
+from pulmoscope.errors import PulmoscopeError, StorageError, TrainingError
 from pulmoscope.files import make_folder
 from pulmoscope.imaging import Preprocess
 from pulmoscope.inference import Predictor
 from pulmoscope.models import Bundle
+from pulmoscope.models.state_files import file_sha256
 from pulmoscope.search.engine import one_line
 from pulmoscope.search.heads import HeadJob, train_heads
 from pulmoscope.search.objective import Validation, is_better_high, objective_values
@@ -28,13 +29,14 @@ from pulmoscope.search.space import Value, show
 from pulmoscope.search.study import Study
 from pulmoscope.search.trial_files import (
     TrialResult,
-    open_groups,
+    open_group,
     read_trial,
     trial_path,
     write_group,
     write_trial,
 )
 from pulmoscope.training import Recipe, fit
+from pulmoscope.training.failures import ran_out_of_memory
 from pulmoscope.training.history import EpochRow
 from pulmoscope.training.losses import class_weights
 from pulmoscope.training.sampling import limited
@@ -43,6 +45,8 @@ from pulmoscope.workflow.cascade import fit_cascade
 from pulmoscope.workflow.parts import Parts, decode_all
 
 log = logging.getLogger("pulmoscope")
+
+NO_MEMORY = "E_MEMORY"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,29 +130,35 @@ def run_piece(piece: Piece) -> tuple[int, ...]:
 
     Raises:
         StorageError: The disk is full, or the storage does not answer: the sweep cannot go on.
+        TrainingError: Memory ran out. Such trials leave no file: with more of it they may well be completed.
     """
     folder = Path(piece.folder)
     with Study(piece.url, piece.study, maximise=is_better_high(piece.objective)) as study:
         mine = [trial for trial in piece.trials if study.claim(trial.number, piece.owner)]
-        wanted = {trial.number for trial in mine if not trial_path(folder, trial.number).is_file()}
-        if not wanted:
-            return ()
-        if piece.together:
+        found = {trial.number: read_trial(folder, trial.number) for trial in mine}
+        wanted = [trial for trial in mine if found[trial.number] is None]
+        tried: list[TrialResult] = []
+        if wanted and piece.together:
             # All of the group, so that a group that was interrupted is trained in the same company.
-            results = [one for one in _train_together(piece, folder) if one.number in wanted]
-            write_group(folder, results)
-            open_groups(folder)
+            numbers = {trial.number for trial in wanted}
+            tried = [one for one in _train_together(piece, folder) if one.number in numbers]
+        elif wanted:
+            tried = [_train_alone(piece, trial, folder, study) for trial in wanted]
+        results = [one for one in tried if not _lacked_memory(one)]
+        if results and piece.together:
+            open_group(folder, write_group(folder, results))
         else:
-            results = [_train_alone(piece, trial, folder, study) for trial in mine]
             for result in results:
                 write_trial(folder, result)
-        for result in results:
-            record(study, result)
-        # Others had ended before, and the storage was not told in time.
-        for trial in mine:
-            before = None if trial.number in wanted else read_trial(folder, trial.number)
-            if before is not None:
-                record(study, before)
+        # Those found had ended before; a kill may have come before the storage was told.
+        for ended in (*results, *found.values()):
+            if ended is not None:
+                record(study, ended)
+        lost = [one for one in tried if _lacked_memory(one)]
+        if lost:
+            raise TrainingError(
+                f"memory ran out in {len(lost)} of {len(tried)} trials", code=NO_MEMORY, got=lost[0].reason
+            )
         return tuple(result.number for result in results)
 
 
@@ -160,9 +170,14 @@ def record(study: Study, result: TrialResult) -> None:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=2)
 def read_parts(folder: str, preprocess: str) -> Parts:
     """The sweep's cohort and the store of its pictures, opened once a process and preprocessing."""
+    return _parts_of(folder, preprocess, file_sha256(Path(folder) / "cohort.parquet"))
+
+
+@lru_cache(maxsize=2)
+def _parts_of(folder: str, preprocess: str, sha256: str) -> Parts:  # noqa: ARG001 - a part of the cache's key
+    """As :func:`read_parts`; with the cohort's SHA-256, because a long process may see another sweep in the folder."""
     cohort = Cohort.read(Path(folder) / "cohort.parquet")
     return decode_all(cohort, Preprocess.model_validate_json(preprocess), progress=False)
 
@@ -192,7 +207,7 @@ def _train_together(piece: Piece, folder: Path) -> list[TrialResult]:
             classes=classes,
             progress=piece.progress,
         )
-    except (StorageError, MemoryError):
+    except StorageError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever ends these heads, the other trials go on
         return [_failed(trial, error, 0.0) for trial in piece.trials]
@@ -296,10 +311,16 @@ def _complete(
 
 def _failed(trial: Trial, error: Exception | str, seconds: float) -> TrialResult:
     reason = error if isinstance(error, str) else one_line(error)
+    if isinstance(error, Exception) and ran_out_of_memory(error):
+        reason = f"{NO_MEMORY}: {reason}"
     log.warning("trial %d failed: %s", trial.number, reason)
     return TrialResult(
         number=trial.number, params=trial.params, state="failed", seconds=seconds, reason=reason
     )
+
+
+def _lacked_memory(result: TrialResult) -> bool:
+    return result.state == "failed" and (result.reason or "").startswith(NO_MEMORY)
 
 
 def _parts(folder: Path, recipe: Recipe) -> Parts:
