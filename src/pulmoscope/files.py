@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import tempfile
@@ -101,6 +102,11 @@ def write_text(path: str | os.PathLike[str], content: str) -> None:
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content`` as JSON (NaN is refused: undefined is null), whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def or_null(value: float) -> float | None:
+    """A number as JSON can hold it: undefined (NaN) is null."""
+    return None if math.isnan(value) else value
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pulmoscope.cli.replay import BudgetName, EngineName
+from pulmoscope.cli.options import BudgetName, EngineName
 
 
 class DesignName(StrEnum):

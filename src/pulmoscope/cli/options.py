@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pulmoscope.errors import CohortError
+
+
+class EngineName(StrEnum):
+    """Where the work runs."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class BudgetName(StrEnum):
+    """How much of the report's setting is trained."""
+
+    FULL = "full"
+    QUICK = "quick"
 
 
 def named_paths(items: Sequence[str]) -> dict[str, Path]:

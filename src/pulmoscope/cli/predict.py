@@ -8,9 +8,11 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from pulmoscope.cli.options import EngineName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from pulmoscope.models import Bundle
 
 SOME_UNREAD = 3
-EngineKind = Literal["local", "ray"]
 _SHARD_ROWS = 2048
 
 
@@ -39,7 +40,9 @@ def predict(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="With --manifest: folder of the Parquet shards.")] = None,
-    engine: Annotated[EngineKind, typer.Option(help="With --manifest: processes here, or Ray.")] = "local",
+    engine: Annotated[
+        EngineName, typer.Option(help="With --manifest: processes here, or Ray.")
+    ] = EngineName.LOCAL,
     address: Annotated[
         str | None, typer.Option(help="With --engine ray: a cluster's; otherwise Ray is started here.")
     ] = None,
@@ -113,7 +116,7 @@ def _predict_manifest(
     manifest: Path,
     out: Path,
     *,
-    engine: EngineKind,
+    engine: EngineName,
     address: str | None,
     workers: int | None,
     shard: int,
@@ -121,7 +124,7 @@ def _predict_manifest(
     from pulmoscope.search.engine import open_engine
     from pulmoscope.workflow.batch_predict import predict_manifest
 
-    with open_engine(engine, workers=workers, address=address) as opened:
+    with open_engine(engine.value, workers=workers, address=address) as opened:
         summary = predict_manifest(model, manifest, out, engine=opened, shard=shard, progress=True)
     print(f"read        {summary.read}")
     for code, count in summary.unreadable.items():

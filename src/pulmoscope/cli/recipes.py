@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pulmoscope.cli.replay import BudgetName
+from pulmoscope.cli.options import BudgetName
 
 
 def recipes(

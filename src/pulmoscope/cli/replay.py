@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class EngineName(StrEnum):
-    """Where the trainings run."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-class BudgetName(StrEnum):
-    """How much of the report's setting is trained."""
-
-    FULL = "full"
-    QUICK = "quick"
+from pulmoscope.cli.options import BudgetName, EngineName
 
 
 def replay(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pulmoscope.cli.replay import EngineName
+from pulmoscope.cli.options import EngineName
 
 
 class SamplerChoice(StrEnum):

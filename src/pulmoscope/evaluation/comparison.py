@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pulmoscope.evaluation.delong import DeLong
 from pulmoscope.evaluation.paired import McNemar
 from pulmoscope.evaluation.result import Evaluation
+from pulmoscope.files import or_null
 
 ALPHA = 0.05
 
@@ -49,9 +49,9 @@ class MetricDifference:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, None where undefined."""
         return {
-            "first": _finite(self.first), "second": _finite(self.second), "difference": _finite(self.difference),
-            "low": _finite(self.low), "high": _finite(self.high), "p": _finite(self.p),
-            "holm_p": _finite(self.holm_p), "test": self.test, "told_apart": self.told_apart,
+            "first": or_null(self.first), "second": or_null(self.second), "difference": or_null(self.difference),
+            "low": or_null(self.low), "high": or_null(self.high), "p": or_null(self.p),
+            "holm_p": or_null(self.holm_p), "test": self.test, "told_apart": self.told_apart,
             "undefined_replicates": self.undefined_replicates,
         }  # fmt: skip
 
@@ -71,7 +71,7 @@ class Corrected:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, None where undefined."""
         named = ("first", "second", "difference", "se", "low", "high", "p")
-        return {name: _finite(getattr(self.told, name)) for name in named} | {"holm_p": _finite(self.holm_p)}
+        return {name: or_null(getattr(self.told, name)) for name in named} | {"holm_p": or_null(self.holm_p)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ class Standing:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, None where undefined."""
         return {
-            "model": self.name, "value": _finite(self.value), "low": _finite(self.low), "high": _finite(self.high),
+            "model": self.name, "value": or_null(self.value), "low": or_null(self.low), "high": or_null(self.high),
             "rank": self.rank, "like_best": self.like_best,
             "to_best": None if self.to_best is None else self.to_best.as_dict(),
         }  # fmt: skip
@@ -170,7 +170,7 @@ class NonInferiority:
         """Plain numbers, None where undefined."""
         return {
             "candidate": self.candidate, "reference": self.reference, "metric": self.metric,
-            "difference": _finite(self.difference), "bound": _finite(self.bound), "holds": self.holds,
+            "difference": or_null(self.difference), "bound": or_null(self.bound), "holds": self.holds,
             "method": self.method,
         }  # fmt: skip
 
@@ -240,7 +240,3 @@ class Comparison:
             "models": {name: one.as_dict() for name, one in self.models.items()},
             "notes": list(self.notes),
         }
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value

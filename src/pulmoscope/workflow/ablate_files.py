@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.files import write_json, write_text
+from pulmoscope.files import or_null, write_json, write_text
 from pulmoscope.report.ablation_page import AblationPage, write_ablation_page
 from pulmoscope.report.numbers import show_setting
 from pulmoscope.search.ablation import Ablation, Effect, Shift
@@ -116,8 +116,8 @@ def _effect(one: Effect, ablation: Ablation) -> dict[str, Any]:
         "plain": list(one.plain),
         "difference": _shift(one.shift),
         "by_seed": list(one.by_seed),
-        "p": _finite(one.p),
-        "holm_p": _finite(one.holm_p),
+        "p": or_null(one.p),
+        "holm_p": or_null(one.holm_p),
         "verdict": one.verdict,
         "mcnemar": [
             {
@@ -147,8 +147,8 @@ def _csv(ablation: Ablation) -> str:
         by_seed = ["; ".join(map(str, column)) for column in zip(*pairs, strict=True)] or ["", "", ""]
         numbers = [one.shift.value, one.shift.low, one.shift.high, one.p, one.holm_p]
         writer.writerow(
-            [one.kind, one.label, *map(_finite, numbers), one.verdict, *by_seed,
-             *map(_finite, (beside.value, beside.low, beside.high)), sentence(one, ablation)]
+            [one.kind, one.label, *map(or_null, numbers), one.verdict, *by_seed,
+             *map(or_null, (beside.value, beside.low, beside.high)), sentence(one, ablation)]
         )  # fmt: skip
     return text.getvalue()
 
@@ -169,8 +169,8 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 def _shift(shift: Shift | None) -> dict[str, float | None] | None:
     if shift is None:
         return None
-    return {"value": _finite(shift.value), "low": _finite(shift.low), "high": _finite(shift.high)}
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return {
+        "value": or_null(shift.value),
+        "low": or_null(shift.low),
+        "high": or_null(shift.high),
+    }

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RunError
-from pulmoscope.files import write_json, write_text
+from pulmoscope.files import or_null, write_json, write_text
 from pulmoscope.report import ReplayPage, draw_curves, write_replay_page
 from pulmoscope.report.style import save_png
 from pulmoscope.training import Budget
@@ -134,9 +133,9 @@ def _json(replay: Replay) -> dict[str, Any]:
             {
                 "model": one.model,
                 "batch": one.batch,
-                "seconds_by_stage": [_finite(stage.spread.mean) for stage in one.seconds],
+                "seconds_by_stage": [or_null(stage.spread.mean) for stage in one.seconds],
                 "measured": {
-                    name: {"mean": _finite(found.spread.mean), "sd": _finite(found.spread.sd)}
+                    name: {"mean": or_null(found.spread.mean), "sd": or_null(found.spread.sd)}
                     for name, found in one.measured.items()
                 },
                 "published": {name: number.value for name, number in one.published.items()},
@@ -161,13 +160,13 @@ def _row(row: Row) -> dict[str, Any]:
         "published_data": None if number is None else number.data,
         "source": None if number is None else number.source,
         "note": None if number is None else number.note,
-        "ours": None if found is None else _finite(found.mean),
-        "low": None if estimate is None else _finite(estimate.low),
-        "high": None if estimate is None else _finite(estimate.high),
+        "ours": None if found is None else or_null(found.mean),
+        "low": None if estimate is None else or_null(estimate.low),
+        "high": None if estimate is None else or_null(estimate.high),
         "interval_seed": None if measured is None else measured.seed,
-        "sd": None if found is None else _finite(found.sd),
-        "min": None if found is None else _finite(found.minimum),
-        "max": None if found is None else _finite(found.maximum),
+        "sd": None if found is None else or_null(found.sd),
+        "min": None if found is None else or_null(found.minimum),
+        "max": None if found is None else or_null(found.maximum),
         "seeds": 0 if found is None else found.n,
         "n": row.n,
         "verdict": row.verdict,
@@ -182,7 +181,3 @@ def _csv(replay: Replay) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -15,7 +15,7 @@ from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RunError
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL
 from pulmoscope.evaluation.spread import Spread, spread
-from pulmoscope.files import exclusive, write_json, write_text
+from pulmoscope.files import exclusive, or_null, write_json, write_text
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.training_run import reported_part, train
@@ -174,10 +174,10 @@ def _write(seeds: Seeds, recipe: Recipe, cohort: Cohort) -> None:
             "seeds": list(seeds.runs),
             "metrics": {
                 metric: {
-                    "mean": _finite(found.mean),
-                    "sd": _finite(found.sd),
-                    "min": _finite(found.minimum),
-                    "max": _finite(found.maximum),
+                    "mean": or_null(found.mean),
+                    "sd": or_null(found.sd),
+                    "min": or_null(found.minimum),
+                    "max": or_null(found.maximum),
                     "seeds": {str(seed): dict(one) for seed, one in seeds.values[metric].items()},
                 }
                 for metric, found in spreads.items()
@@ -190,17 +190,13 @@ def _write(seeds: Seeds, recipe: Recipe, cohort: Cohort) -> None:
     writer.writerow(["metric", "mean", "sd", "min", "max", *columns])
     for metric, found in spreads.items():
         by_seed = [seeds.values[metric][seed][key] for seed in seeds.runs for key in ("value", "low", "high")]
-        whole = [_finite(one) for one in (found.mean, found.sd, found.minimum, found.maximum)]
+        whole = [or_null(one) for one in (found.mean, found.sd, found.minimum, found.maximum)]
         writer.writerow([metric, *whole, *by_seed])
     write_text(seeds.folder / "seeds.csv", text.getvalue())
 
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _finite(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _shown(value: float) -> str:
