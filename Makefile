@@ -37,8 +37,8 @@ docs: setup
 	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python -m pytest -q --doctest-modules src/pulmoscope
 
-lock:
-	uv pip compile pyproject.toml --extra dev --extra ray --extra postgres --universal --python-version 3.11 --generate-hashes \
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra ray --extra postgres --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 benchmark: setup
