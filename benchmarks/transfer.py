@@ -110,7 +110,8 @@ def other_nih(work: Path, target: Path) -> Path:
     scheme = work / "finding.yaml"
     scheme.write_text(
         yaml.safe_dump(
-            {"classes": ["finding", "no-finding"], "rules": {"No Finding": "no-finding", "*": "finding"}}
+            {"classes": ["finding", "no-finding"], "rules": {"No Finding": "no-finding", "*": "finding"}},
+            sort_keys=False,  # the first rule that fits decides
         )
     )
     whole = Cohort.from_sources(

@@ -111,6 +111,7 @@ def _mistakes(
     idle = [name for name in classes if name not in {target for _, target in rules}]
     if idle:
         found.append(f"no rule fills {', '.join(idle)}")
+    found += _unreachable(rules)
     for node, children in (hierarchy or {}).items():
         if node in classes:
             found.append(f"hierarchy node {node!r} is also a class")
@@ -136,6 +137,19 @@ class _PlainLoader(yaml.SafeLoader):
         if twice:
             raise yaml.YAMLError(f"keys given twice: {', '.join(twice)}")
         return super().construct_mapping(node, deep=deep)
+
+
+def _unreachable(rules: tuple[tuple[str, str | None], ...]) -> list[str]:
+    """Rules that nothing reaches, because an earlier one of another class takes all that they fit."""
+    found = []
+    for index, (pattern, name) in enumerate(rules):
+        # A pattern is covered where the earlier one fits it with its stars empty and with its stars long.
+        samples = [_normal_form(pattern.replace("*", star).replace("?", "x")) for star in ("", "xx")]
+        for earlier, taker in rules[:index]:
+            if taker != name and all(_glob(earlier).fullmatch(sample) for sample in samples):
+                found.append(f"the rule {pattern!r} is never reached: {earlier!r} stands before it")
+                break
+    return found
 
 
 def _read_scheme(path: Path) -> LabelScheme:
