@@ -85,13 +85,16 @@ def test_all_mistakes_of_a_scheme_stand_in_one_error(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
-def test_a_rule_behind_one_that_takes_all_of_it_is_a_mistake() -> None:
-    with pytest.raises(LabelError, match="'no finding' is never reached: '\\*' stands before it"):
-        LabelScheme(name="own", classes=("sick", "well"), rules=(("*", "sick"), ("no finding", "well")))
+def test_a_rule_behind_one_that_takes_all_of_it_is_a_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("classes: [sick, well]\nrules: {'*': sick, no finding: well}\n", encoding="utf-8")
+    with pytest.raises(LabelError, match=r"'no finding' is never reached: '\*' stands before it"):
+        load_scheme(file)
     # Narrow before wide is the way to write it; one letter does not take any number of them.
-    LabelScheme(
-        name="own", classes=("sick", "well"), rules=(("no finding", "well"), ("?", "sick"), ("*", "well"))
+    file.write_text(
+        "classes: [sick, well]\nrules: {no finding: well, '?': sick, '*': well}\n", encoding="utf-8"
     )
+    assert load_scheme(file).classify("no finding") == "well"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,6 @@ def _mistakes(
     idle = [name for name in classes if name not in {target for _, target in rules}]
     if idle:
         found.append(f"no rule fills {', '.join(idle)}")
-    found += _unreachable(rules)
     for node, children in (hierarchy or {}).items():
         if node in classes:
             found.append(f"hierarchy node {node!r} is also a class")
@@ -191,6 +190,8 @@ def _read_scheme(path: Path) -> LabelScheme:
         )
     ):
         mistakes.append("hierarchy must map a node to a list of its children")
+    if not mistakes:
+        mistakes = _unreachable(tuple(rules.items()))  # type: ignore[union-attr]
     if mistakes:
         raise LabelError(f"label scheme {path}: {'; '.join(mistakes)}", expected=expected)
     return LabelScheme(
