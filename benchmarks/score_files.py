@@ -7,6 +7,9 @@ answers mean nothing, its cost is that of a trained one. Each command runs in a 
 it, and the memory is the sum over all its processes (PSS: pages that several share are counted once), looked at twice
 a second.
 
+Each command's measurement is kept in the work folder when it ends, so that a benchmark that was interrupted goes on
+with the next command; remove the folder to measure anew.
+
 Usage: score_files.py [--data FOLDER] [--work FOLDER] [--files 2000 20000] [--workers 2]. Writes
 benchmarks/results/score_files.json.
 """
@@ -14,10 +17,12 @@ benchmarks/results/score_files.json.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -95,7 +100,12 @@ def measured(command: list[str]) -> dict:
     """Run a command; its seconds and the largest memory of all its processes together."""
     start = time.perf_counter()
     peak, processes = 0, 0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+    # Files, because nobody empties a pipe while the command runs.
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+        subprocess.Popen(command, stdout=out, stderr=err) as job,
+    ):
         while job.poll() is None:
             total, count = 0, 0
             try:
@@ -111,12 +121,16 @@ def measured(command: list[str]) -> dict:
             if total > peak:
                 peak, processes = total, count
             time.sleep(0.5)
-        said, complaint = job.communicate()
+        job.wait()
+        seconds = time.perf_counter() - start
+        out.seek(0)
+        err.seek(0)
+        said, complaint = out.read(), err.read()
     if job.returncode not in {0, 3}:
         raise SystemExit(complaint)
     per_second = re.search(r"([\d.]+) a second", said)
     return {
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(seconds, 1),
         "pictures_per_second": float(per_second[1]) if per_second else None,
         "peak_pss_mib": round(peak / 2**20),
         "processes": processes,
@@ -160,10 +174,14 @@ def main() -> None:
         tables = {}
         for name, options in engines.items():
             out = given.work / f"{count} {name.replace(',', '')}"
-            shutil.rmtree(out, ignore_errors=True)
-            command = [sys.executable, "-m", "pulmoscope", "predict", str(model), "--manifest", str(manifest)]
-            row = {"engine": name, "files": count}
-            row |= measured([*command, "--out", str(out), "--shard", str(SHARD), *options])
+            kept = out.with_suffix(".json")
+            if not kept.is_file():
+                shutil.rmtree(out, ignore_errors=True)
+                command = [sys.executable, "-m", "pulmoscope", "predict", str(model)]
+                command += ["--manifest", str(manifest), "--out", str(out), "--shard", str(SHARD), *options]
+                row = {"engine": name, "files": count} | measured(command)
+                kept.write_text(json.dumps(row))
+            row = json.loads(kept.read_text())
             rows.append(row)
             print(row, file=sys.stderr)
             tables[name] = answers(out)

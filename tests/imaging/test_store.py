@@ -39,13 +39,13 @@ def root(tmp_path: Path) -> Path:
 
 def _counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
-    original = store_module._prepare
+    original = store_module.prepare_row
 
     def prepare(item: StoreItem, preprocess: Preprocess) -> tuple[bytes | None, str | None]:
         seen.append(item.image_id)
         return original(item, preprocess)
 
-    monkeypatch.setattr(store_module, "_prepare", prepare)
+    monkeypatch.setattr(store_module, "prepare_row", prepare)
     return seen
 
 
@@ -173,7 +173,7 @@ def test_an_interrupted_build_starts_again(
     items: list[StoreItem], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    original = store_module._prepare
+    original = store_module.prepare_row
 
     def prepare(item: StoreItem, preprocess: Preprocess) -> tuple[bytes | None, str | None]:
         nonlocal calls
@@ -182,7 +182,7 @@ def test_an_interrupted_build_starts_again(
             raise KeyboardInterrupt
         return original(item, preprocess)
 
-    monkeypatch.setattr(store_module, "_prepare", prepare)
+    monkeypatch.setattr(store_module, "prepare_row", prepare)
     with pytest.raises(KeyboardInterrupt):
         open_store(items, RECIPE, root=root, workers=1)
     assert not [path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"]

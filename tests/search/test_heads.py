@@ -152,7 +152,7 @@ def test_who_learns_together_does_not_depend_on_the_threads(monkeypatch: pytest.
 def test_stacks_fit_the_cache_and_leave_a_few_cores_busy() -> None:
     head = torch.nn.Sequential(torch.nn.Linear(1000, 100))
     recipe = head_recipe()
-    lesson: Any = type("Lesson", (), {"sampler": range(50), "batch": 8})()
+    lesson: Any = type("Lesson", (), {"sampler": range(50), "batch": 8, "spec": recipe.model.head})()
     stack = heads._Stack(places=list(range(40)), heads=[head] * 40, lesson=lesson, recipes=[recipe] * 40)
     # 400 kB a head: 13 fit into 5 MiB.
     sized = heads._sized([stack])

@@ -14,17 +14,21 @@ import pandas as pd
 import pytest
 import typer
 import yaml
+from safetensors.torch import save_file
+from timm import create_model
 
 import tiny
 from commands import contents
 from pulmoscope.cli.sweep import sweep as sweep_command
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import CohortError, PulmoscopeError, RecipeError, RunError, TrainingError
+from pulmoscope.search.engine import LocalEngine
+from pulmoscope.search.ray_engine import RayEngine
 from pulmoscope.search.study import Study
 from pulmoscope.search.trial_files import read_trial, trial_path
 from pulmoscope.workflow import sweep_trials
 from pulmoscope.workflow.sweep_report import axis_labels
-from pulmoscope.workflow.sweep_run import Sweep, summarise_folds, sweep
+from pulmoscope.workflow.sweep_run import Sweep, check_writers, summarise_folds, sweep
 
 KILLED = Path(__file__).with_name("killed_sweep.py")
 HEADS = {
@@ -235,6 +239,12 @@ def test_fine_tuned_trials_leave_the_best_weights_and_the_run_gives_the_same_ans
     frame = found.findings.frame
     assert frame["state"].tolist() == ["complete", "complete", "pruned", "complete"]
     assert frame.loc[2, "epoch"] == 2
+    # Its curve is kept: the head's epochs and the two of fine-tuning, each with its own loss.
+    [(stopped, curve)] = found.findings.stopped.items()
+    assert stopped == 2
+    assert curve["stage"].tolist() == ["head", "head", "finetune", "finetune"]
+    assert curve["epoch"].tolist() == [1, 2, 1, 2]
+    assert curve["val_loss"].nunique() == 4
     assert frame.loc[2, "objective"] is pd.NA or np.isnan(frame.loc[2, "objective"])
     best = found.findings.best
     assert best is not None
@@ -373,3 +383,47 @@ def test_killed_ten_times_at_random_the_table_is_that_of_an_unbroken_sweep(
     lives += [("seconds", float(after)) for after in generator.uniform(0.5, 4, 4)]
     ends = _lives(tmp_path, cohort, [lives[at] for at in generator.permutation(10)])
     assert ends.count(-9) >= 6
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:////shared/study.sqlite"])
+def test_a_file_is_no_storage_for_workers_on_several_machines(storage: str | None) -> None:
+    """A node without cores only directs, unless it is where the command runs, which writes too."""
+
+    def cluster(*nodes: tuple[str, int]) -> RayEngine:
+        engine = RayEngine("auto")
+        context = type("Context", (), {"get_node_id": lambda _: "0"})()
+        found = [
+            {"NodeID": str(at), "Alive": True, "NodeManagerAddress": place, "Resources": {"CPU": cores}}
+            for at, (place, cores) in enumerate(nodes)
+        ]
+        ray = {"nodes": lambda _: found, "get_runtime_context": lambda _: context}
+        engine._ray = type("Ray", (), ray)()
+        return engine
+
+    check_writers(storage, LocalEngine())
+    check_writers(storage, cluster(("10.0.0.1", 2), ("10.0.0.1", 2), ("10.0.0.2", 0)))
+    for apart in (cluster(("10.0.0.1", 2), ("10.0.0.2", 2)), cluster(("10.0.0.1", 0), ("10.0.0.2", 2))):
+        with pytest.raises(RunError, match=r"E_SWEEP_STORAGE.*2 machines: 10.0.0.1, 10.0.0.2.*postgresql"):
+            check_writers(storage, apart)
+        check_writers("postgresql+psycopg://me@10.0.0.1/sweeps", apart)
+
+
+def test_two_sources_of_weights_are_one_sweep_that_compares_them(cohort: Cohort, tmp_path: Path) -> None:
+    weights = tmp_path / "other.safetensors"
+    save_file(create_model("test_efficientnet", in_chans=1, num_classes=0).state_dict(), weights)
+    rates = space(tmp_path, {"axes": {"train.head.learning_rate": [0.3, 0.01]}})
+    sources = ["random", f"file:{weights}"]
+    found = sweep(recipe(tmp_path), cohort, space=rates, weights=sources, out=tmp_path / "out")
+    frame = found.findings.frame
+    assert frame["model.weights"].tolist() == ["random", "random", *[sources[1]] * 2]
+    assert frame["state"].tolist() == ["complete"] * 4
+    [pair] = found.findings.sources
+    reached = frame["objective"].to_numpy(float).reshape(2, 2)
+    assert pair.settings == 2
+    assert pair.difference == pytest.approx((reached[0] - reached[1]).mean())
+    [written] = json.loads((found.folder / "sweep.json").read_text())["sources"]
+    assert written["difference"] == pytest.approx(pair.difference)
+    assert (
+        "Over the 2 settings tried from both, accuracy from random"
+        in (found.folder / "sweep.html").read_text()
+    )

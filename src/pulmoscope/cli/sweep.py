@@ -27,6 +27,12 @@ def sweep(
         Path | None,
         typer.Option(help="The space, a YAML file; by default the one that comes with the recipe."),
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Starting weights to compare over the whole space, as imagenet or run=RUN; twice or more."
+        ),
+    ] = None,
     sampler: Annotated[
         SamplerChoice,
         typer.Option(help="Every combination, random draws, or a tree-structured Parzen estimator."),
@@ -64,6 +70,7 @@ def sweep(
         Cohort.read(cohort),
         out=out,
         space=space,
+        weights=tuple(weights or ()),
         sampler=sampler.value,
         trials=trials,
         workers=workers,

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ _FULL_CHECK_BYTES = 1 << 30
 _SAMPLED_ROWS = 2000
 _log = logging.getLogger("pulmoscope")
 
+# A row's bytes, or None and the reason.
+Row = tuple[bytes | None, str | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreItem:
@@ -47,6 +50,10 @@ class StoreItem:
     image_id: str
     path: str
     sha256: str | None = None
+
+
+# Yields a row for each item, in order; it may keep what it needs beside the store's folder.
+RowSource = Callable[[Path, Sequence[StoreItem], Preprocess], Generator[Row, None, None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,7 @@ def open_store(
     root: Path | None = None,
     workers: int | None = None,
     progress: bool = False,
+    rows: RowSource | None = None,
 ) -> PictureStore:
     """Open the store of these pictures under this recipe, building or mending it first if need be.
 
@@ -117,6 +125,7 @@ def open_store(
         root: Folder of stores; by default ``stores`` in the user's cache.
         workers: Threads; by default one a core.
         progress: Whether to show a bar on standard error.
+        rows: What decodes the rows of a store that is built, in their order; by default threads of this process.
 
     Raises:
         StorageError: No space or no permission; nothing half-written is left.
@@ -130,7 +139,7 @@ def open_store(
         with _turn(folder.with_suffix(".lock")):
             index = _read_index(folder)
             if index is None:
-                index = _build(folder, items, preprocess, workers, progress)
+                index = _build(folder, items, preprocess, workers, progress, rows)
             elif torn := _torn(folder, index):
                 index = _mend(folder, index, torn, items, preprocess, workers)
     return _open(folder, index, items, preprocess.size)
@@ -159,7 +168,12 @@ def _open(folder: Path, index: dict[str, Any], items: Sequence[StoreItem], size:
 
 
 def _build(
-    folder: Path, items: Sequence[StoreItem], preprocess: Preprocess, workers: int | None, progress: bool
+    folder: Path,
+    items: Sequence[StoreItem],
+    preprocess: Preprocess,
+    workers: int | None,
+    progress: bool,
+    rows: RowSource | None,
 ) -> dict[str, Any]:
     """Stream every picture to the disk, then write the index."""
     checksums: list[int] = []
@@ -173,11 +187,15 @@ def _build(
             if items:
                 # Ask for all the space now: a full disk should be known before an hour's work, not after.
                 os.posix_fallocate(file.fileno(), 0, len(items) * len(black))
-            answers = parallel_map(
-                lambda item: _prepare(item, preprocess),
-                items,
-                workers=workers,
-                progress="Decoding pictures" if progress else None,
+            answers = (
+                rows(folder, items, preprocess)
+                if rows is not None
+                else parallel_map(
+                    lambda item: prepare_row(item, preprocess),
+                    items,
+                    workers=workers,
+                    progress="Decoding pictures" if progress else None,
+                )
             )
             with contextlib.closing(answers):
                 for row, (content, failure) in enumerate(answers):
@@ -213,7 +231,7 @@ def _mend(
     with storage_errors(folder), pixels.open("r+b" if pixels.exists() else "w+b") as file:
         os.posix_fallocate(file.fileno(), 0, len(items) * len(black))
         file.truncate(len(items) * len(black))
-        answers = parallel_map(lambda row: _prepare(items[row], preprocess), torn, workers=workers)
+        answers = parallel_map(lambda row: prepare_row(items[row], preprocess), torn, workers=workers)
         for row, (content, failure) in zip(torn, answers, strict=True):
             file.seek(row * len(black))
             file.write(content or black)
@@ -228,7 +246,7 @@ def _mend(
     return mended
 
 
-def _prepare(item: StoreItem, preprocess: Preprocess) -> tuple[bytes | None, str | None]:
+def prepare_row(item: StoreItem, preprocess: Preprocess) -> Row:
     """A row's bytes, or None and the reason."""
     try:
         if item.sha256 is None:

@@ -28,8 +28,9 @@ _TEXTS = {
         "Parallel coordinates of the trials; the table of trials holds the same numbers.",
     ),
     "curves": (
-        "Loss and accuracy by epoch of the best trials, training left, validation right. Training values are of "
-        "augmented pictures, so they may lie below validation.",
+        "Loss and accuracy by epoch of the best trials, and of those that were stopped early (all but the first of "
+        "them thin); training left, validation right. Training values are of augmented pictures, so they may lie below "
+        "validation.",
         "Loss and accuracy by epoch of the best trials.",
     ),
 }

@@ -86,6 +86,11 @@ class LocalEngine:
             yield Outcome(item=item, value=value, error=error)
 
 
+def beyond(engine: Engine) -> Engine | None:
+    """The engine, where it works outside this process; None for what this process's own threads do as well."""
+    return None if isinstance(engine, LocalEngine) and engine.workers == 1 else engine
+
+
 @contextlib.contextmanager
 def open_engine(
     kind: EngineKind, *, workers: int | None = None, address: str | None = None

@@ -14,6 +14,7 @@ from torch import nn
 from pulmoscope.errors import PulmoscopeError
 from pulmoscope.inference import choose_device
 from pulmoscope.models import Classifier, build_classifier, load_weights
+from pulmoscope.search.dropout_draws import DropoutDraws
 from pulmoscope.search.stack import Lesson
 from pulmoscope.training.batches import Examples
 from pulmoscope.training.features import frozen_features
@@ -49,6 +50,7 @@ class Lessons:
         self._heads: dict[str, nn.Sequential] = {}
         self._features: dict[str, Features | PulmoscopeError] = {}
         self._lessons: dict[str, Lesson] = {}
+        self._draws = DropoutDraws()
 
     def prepare(self, recipe: Recipe, seed: int) -> tuple[nn.Sequential, Lesson]:
         """A head's starting weights and its lesson; heads of equal lessons share the object.
@@ -88,6 +90,7 @@ class Lessons:
                 val_weights=job.val_weights.double().numpy(),
                 selected=selected,
                 plain=job.plain,
+                draws=self._draws,
             )
         return self._head_of(job), lesson
 

@@ -141,6 +141,17 @@ class RayEngine:
             for reference in running if ray.is_initialized() else ():
                 ray.cancel(reference, force=True)
 
+    def machines(self) -> list[str]:
+        """Addresses of this machine and of those whose nodes are alive and have a processor core to work with."""
+        own = self._ray.get_runtime_context().get_node_id()
+        return sorted(
+            {
+                str(node["NodeManagerAddress"])
+                for node in self._ray.nodes()
+                if node["Alive"] and (node["Resources"].get("CPU", 0) >= 1 or node["NodeID"] == own)
+            }
+        )
+
     def _print_nodes_messages(self, wanted: bool) -> None:
         # A dying node's log would stand among our answers on standard output; Ray has no other switch for it.
         self._ray._private.worker._worker_logs_enabled = wanted

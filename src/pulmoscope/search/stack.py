@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from pulmoscope.errors import TrainingError
 from pulmoscope.models import HeadSpec
+from pulmoscope.search.dropout_draws import DropoutDraws
 from pulmoscope.search.stacked_losses import EpochLosses
-from pulmoscope.search.stacked_network import StackedHeads, dropout_masks
+from pulmoscope.search.stacked_network import StackedHeads
 from pulmoscope.search.stacked_scores import stacked_cross_entropy, stacked_scores
 from pulmoscope.search.stacked_updates import StackedUpdates, folded_momentum
 from pulmoscope.training.failures import finite_loss
@@ -27,6 +28,9 @@ from pulmoscope.training.sampling import Sampler
 from pulmoscope.training.schedules import rate_factor
 from pulmoscope.training.selection import ClassMetric, column_of
 from pulmoscope.training.stopping import ran_out
+
+# What a learning rate goes by.
+_PACE = ("learning_rate", "schedule", "epochs", "warmup", "factor", "step_epochs", "plateau_patience")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +51,7 @@ class Lesson:
         val_weights: Of the classes in the validation loss, (C,).
         selected: The metric of one class that chooses the epoch.
         plain: Positions of the training pictures whose plain loss the gap is measured from.
+        draws: Of dropout; may be shared with lessons of the same pictures.
     """
 
     features: NDArray[np.float32]
@@ -62,6 +67,7 @@ class Lesson:
     val_weights: NDArray[np.float64]
     selected: ClassMetric | None
     plain: NDArray[np.int64] | None
+    draws: DropoutDraws = field(default_factory=DropoutDraws)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -138,28 +144,20 @@ class _Stack:
         views = drawn_views(drawn, len(lesson.features), order_of)
         chosen = torch.from_numpy(views * len(lesson.labels) + drawn.positions)
         targets = torch.from_numpy(lesson.labels[drawn.positions])
-        dropout = torch.Generator().manual_seed(int(order_of.integers(2**62)))
+        masks_of = lesson.draws.epoch(
+            int(order_of.integers(2**62)), lesson.spec.dropout, len(targets), self._heads.widths
+        )
         epoch_losses = EpochLosses(lesson.loss, targets, self._batches)
         logits = torch.empty(len(self.members), len(lesson.val_weights), len(targets))
-        val_losses = [tuple(row.val_loss for row in one.rows) for one in self.members]
-        rates = [0.0] * len(self.members)
+        rates = self._rates(epoch)
         for number, here in enumerate(self._batches):
-            step = (epoch - 1) * len(self._batches) + number
-            for at, one in enumerate(self.members):
-                rates[at] = one.stage.learning_rate * rate_factor(
-                    one.stage,
-                    step,
-                    epochs=one.stage.epochs,
-                    batches=len(self._batches),
-                    val_losses=val_losses[at],
-                )
             shown = self._shown.index_select(0, chosen[here])
-            masks = dropout_masks(len(shown), self._heads.widths, lesson.spec.dropout, dropout)
+            masks = masks_of(len(shown))
             if masks:
                 shown.mul_(masks[0])
             answers = self._heads.forward(shown, masks[1:])
             slope = self._heads.backward(epoch_losses.gradient(answers, here), masks[1:])
-            self._updates.step(slope, shown, rates)
+            self._updates.step(slope, shown, rates[number])
             logits[:, :, here] = answers
         losses = epoch_losses.values(logits)
         correct = (logits.argmax(dim=1) == targets).sum(dim=1)
@@ -179,7 +177,7 @@ class _Stack:
                     epoch=epoch,
                     train_loss=train_loss[at],
                     train_accuracy=train_accuracy[at],
-                    learning_rate=rates[at],
+                    learning_rate=rates[-1, at].item(),
                     seconds=seconds,
                     **scores[at],
                 )
@@ -189,6 +187,28 @@ class _Stack:
                 one.best_value, one.best_epoch = value, epoch
                 one.weights, one.probabilities = self._heads.state(at), np.exp(judged[at])
         self._release(epoch)
+
+    def _rates(self, epoch: int) -> torch.Tensor:
+        """The learning rate of each head at each step of an epoch, (steps, K)."""
+        steps = len(self._batches)
+        table = np.empty((steps, len(self.members)))
+        # Heads that differ in their optimiser alone go at one pace.
+        known: dict[tuple[object, ...], NDArray[np.float64]] = {}
+        for at, one in enumerate(self.members):
+            stage, losses = one.stage, tuple(row.val_loss for row in one.rows)
+            pace = (
+                *(getattr(stage, name) for name in _PACE),
+                losses if stage.schedule == "plateau" else (),
+            )
+            if pace not in known:
+                known[pace] = stage.learning_rate * np.array(
+                    [
+                        rate_factor(stage, step, epochs=stage.epochs, batches=steps, val_losses=losses)
+                        for step in range((epoch - 1) * steps, epoch * steps)
+                    ]
+                )
+            table[:, at] = known[pace]
+        return torch.from_numpy(table)
 
     def _fail(self, epoch: int, losses: torch.Tensor, positions: NDArray[np.int64]) -> None:
         """Note the heads whose loss was not finite; heads share no weights, so the others are as they would be."""

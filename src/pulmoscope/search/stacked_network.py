@@ -127,16 +127,3 @@ class StackedHeads:
         """The parts of ``rest`` or of its gradient, (K, ...)."""
         pieces = torch.split(flat, [shape.numel() for shape in self._shapes], dim=1)
         return [piece.view(len(flat), *shape) for piece, shape in zip(pieces, self._shapes, strict=True)]
-
-
-def dropout_masks(
-    rows: int, widths: Sequence[int], probability: float, generator: torch.Generator
-) -> list[torch.Tensor]:
-    """What dropout multiplies by at one step, (rows, width) for each layer's input.
-
-    They are those that ``nn.Dropout`` of the lone head draws: layer after layer from one stream.
-    """
-    if not probability:
-        return []
-    kept = 1 - probability
-    return [torch.empty(rows, width).bernoulli_(kept, generator=generator).div_(kept) for width in widths]

@@ -18,9 +18,10 @@ _SGD_MOMENTUM = 0.9
 class StackedUpdates:
     """Optimisers of K heads, as :func:`pulmoscope.training.optimisers.build_optimiser` gives each.
 
-    The weights are too many for the cache, so a step reads and writes each as seldom as can be: torch's fused kernels
-    for Adam and AdamW, and for plain descent with momentum the gradient's product is added to the momentum as it is
-    computed.
+    The weights are too many for the cache, so a step reads and writes each as seldom as can be. Torch's fused kernels
+    take Adam's and AdamW's, a head at a time, right after the head's gradient has been written to a place that all
+    share. Of plain descent with momentum the gradient's product is added to the momentum as it is computed, and all
+    such heads of one momentum move in one operation.
 
     Args:
         heads: Changed in place.
@@ -30,7 +31,7 @@ class StackedUpdates:
     def __init__(self, heads: StackedHeads, stages: Sequence[HeadStage]) -> None:
         self._heads = heads
         self._stages = list(stages)
-        self._first_gradient = torch.empty_like(heads.first)
+        self._first_gradient = torch.empty_like(heads.first[0])
         self._mean = [torch.zeros_like(heads.first), torch.zeros_like(heads.rest)]
         self._square = [torch.zeros_like(heads.first), torch.zeros_like(heads.rest)]
         self._step = torch.zeros(())
@@ -39,42 +40,36 @@ class StackedUpdates:
     def keep(self, chosen: torch.Tensor) -> None:
         """Go on with the heads at ``chosen`` alone; the stack itself must have been told before."""
         self._stages = [self._stages[at] for at in chosen.tolist()]
-        self._first_gradient = torch.empty_like(self._heads.first)
         self._mean = [one[chosen] for one in self._mean]
         self._square = [one[chosen] for one in self._square]
         self._arrange()
 
-    def step(self, entry_gradient: torch.Tensor, shown: torch.Tensor, rates: Sequence[float]) -> None:
+    def step(self, entry_gradient: torch.Tensor, shown: torch.Tensor, rates: torch.Tensor) -> None:
         """Move every head.
 
         Args:
             entry_gradient: By the first layers' outputs, (K, H, B); that by the other weights lies in the heads.
             shown: What the heads saw, (B, F).
-            rates: The learning rate of each.
+            rates: The learning rate of each, (K,).
         """
-        heads = self._heads
         self._step += 1
+        of_each, rates = rates.tolist(), rates.to(self._heads.first.dtype)
         for begin, end, momentum in self._runs:
-            outer = entry_gradient[begin:end].reshape(-1, entry_gradient.shape[2])
-            if momentum is None:
-                torch.mm(outer, shown, out=self._first_gradient[begin:end].view(len(outer), -1))
-            else:
-                mean = self._mean[0][begin:end].view(len(outer), -1)
-                torch.addmm(mean, outer, shown, beta=momentum, out=mean)
-                self._mean[1][begin:end].mul_(momentum).add_(heads.rest_gradient[begin:end])
+            if momentum is not None:
+                self._descend(slice(begin, end), momentum, entry_gradient, shown, rates[begin:end])
+                continue
             for at in range(begin, end):
-                if momentum is not None:
-                    self._descend(at, rates[at])
-                    continue
+                torch.mm(entry_gradient[at], shown, out=self._first_gradient)
                 self._penalise(at)
-                self._move(at, rates[at])
+                self._move(at, of_each[at])
 
     def _arrange(self) -> None:
         """Views of every head's tensors, and runs of heads whose gradient goes straight into their momentum."""
         heads = self._heads
         count = range(len(self._stages))
         self._weights = [[heads.first[at], heads.rest[at]] for at in count]
-        self._gradients = [[self._first_gradient[at], heads.rest_gradient[at]] for at in count]
+        self._gradients = [[self._first_gradient, heads.rest_gradient[at]] for at in count]
+        self._decays = torch.tensor([stage.weight_decay for stage in self._stages])
         self._means = [[one[at] for one in self._mean] for at in count]
         self._squares = [[one[at] for one in self._square] for at in count]
         self._runs = [
@@ -85,12 +80,25 @@ class StackedUpdates:
             )
         ]
 
-    def _descend(self, at: int, rate: float) -> None:
-        decay = self._stages[at].weight_decay
-        for weight, mean in zip(self._weights[at], self._means[at], strict=True):
-            if decay:
-                mean.add_(weight, alpha=decay)
-            weight.add_(mean, alpha=-rate)
+    def _descend(
+        self,
+        run: slice,
+        momentum: float,
+        entry_gradient: torch.Tensor,
+        shown: torch.Tensor,
+        rates: torch.Tensor,
+    ) -> None:
+        """Move the heads of a run, whose momentum is the same."""
+        heads, decays = self._heads, self._decays[run]
+        outer = entry_gradient[run].reshape(-1, len(shown))
+        mean = self._mean[0][run].view(len(outer), -1)
+        torch.addmm(mean, outer, shown, beta=momentum, out=mean)
+        self._mean[1][run].mul_(momentum).add_(heads.rest_gradient[run])
+        for weight, mean in zip((heads.first[run], heads.rest[run]), self._mean, strict=True):
+            shape = (-1, *[1] * (weight.ndim - 1))
+            if decays.any():
+                mean[run].addcmul_(weight, decays.view(shape))
+            weight.addcmul_(mean[run], rates.view(shape), value=-1)
 
     def _penalise(self, at: int) -> None:
         """Add the l1 penalty's gradient and bound the norm, where the head's stage asks for it."""

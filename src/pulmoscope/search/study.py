@@ -321,6 +321,15 @@ def is_inside(url: str, folder: Path) -> bool:
     return False
 
 
+def is_file(url: str) -> bool:
+    """Whether the database is a file, which one machine at a time may write: SQLite's."""
+    import sqlalchemy
+
+    with contextlib.suppress(sqlalchemy.exc.ArgumentError):
+        return sqlalchemy.make_url(url).get_backend_name() == "sqlite"
+    return False
+
+
 def sqlite_url(folder: Path) -> str:
     """The database in a sweep's folder."""
     return f"sqlite:///{(folder / 'study.sqlite').resolve()}"

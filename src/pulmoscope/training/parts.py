@@ -185,9 +185,16 @@ class PredictPart(Part):
 
 
 class EvaluatePart(Part):
-    """How the numbers get their intervals."""
+    """How the numbers get their intervals, and whether probabilities are mended.
+
+    Attributes:
+        replicates: Of the bootstrap.
+        calibration: Fitted on the validation predictions after training and stored in the model; ``none`` leaves the
+            probabilities as the network gives them.
+    """
 
     replicates: int = Field(default=1000, ge=100, le=100_000)
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = "none"
 
 
 class PublishedNumber(Part):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +14,11 @@ import pandas as pd
 
 from pulmoscope.cohort import Cohort, carve_validation
 from pulmoscope.cohort.dropped import dropped_rows
-from pulmoscope.errors import CohortError
+from pulmoscope.errors import CohortError, RunError, StorageError
 from pulmoscope.imaging import PictureStore, Preprocess, StoreItem, open_store
+from pulmoscope.imaging.store_shards import StoreShard, decode_shard, shard_rows
+from pulmoscope.progress import track
+from pulmoscope.search.engine import Engine
 from pulmoscope.training import Examples
 
 log = logging.getLogger("pulmoscope")
@@ -80,18 +86,32 @@ def with_splits(cohort: Cohort, *, fold: int | None, validation_fraction: float,
     return Cohort(frame, info, cohort.dropped)
 
 
-def decode_all(cohort: Cohort, preprocess: Preprocess, *, progress: bool) -> Parts:
+def decode_all(
+    cohort: Cohort, preprocess: Preprocess, *, progress: bool, engine: Engine | None = None
+) -> Parts:
     """Open or build the store of a cohort's pictures; those that can no longer be read are dropped and counted.
+
+    Args:
+        cohort: Its pictures are decoded.
+        preprocess: Names the store, with the pictures.
+        progress: Draw a progress bar.
+        engine: Decodes the pictures of a store that is not there yet; None does it in threads of this process. The
+            bytes are the same. Its workers must see the cache folder.
 
     Raises:
         CohortError: None can be read.
+        RunError: E_STORE: workers died, again and again, on a shard.
+        StorageError: The store cannot be written.
     """
     frame = cohort.frame
     items = [
         StoreItem(image_id=image_id, path=path, sha256=None if pd.isna(sha256) else sha256)
         for image_id, path, sha256 in zip(frame["image_id"], frame["path"], frame["sha256"], strict=True)
     ]
-    store = open_store(items, preprocess, progress=progress)
+    rows = None
+    if engine is not None:
+        rows = functools.partial(shard_rows, run=functools.partial(_run_shards, engine, progress))
+    store = open_store(items, preprocess, progress=progress, rows=rows)
     if store.failures:
         failed = frame["image_id"].isin(list(store.failures))
         if failed.all():
@@ -114,3 +134,30 @@ def decode_all(cohort: Cohort, preprocess: Preprocess, *, progress: bool) -> Par
             info["dropped"][reason] = info.setdefault("dropped", {}).get(reason, 0) + int(count)
         cohort = Cohort(frame[~failed].reset_index(drop=True), info, dropped)
     return Parts(cohort=cohort, store=store)
+
+
+def _run_shards(engine: Engine, progress: bool, shards: Sequence[StoreShard]) -> None:
+    """Decode every shard on the engine."""
+    died = []
+    with contextlib.closing(engine.run(_decode_with_own_threads, shards)) as outcomes:
+        for outcome in track(outcomes, "Decoding pictures", enabled=progress, total=len(shards)):
+            if outcome.error is None:
+                continue
+            code, _, what = outcome.error.partition(": ")
+            if code == StorageError.default_code:
+                raise StorageError(what)
+            died.append(outcome.error)
+    if died:
+        raise RunError(
+            f"{len(died)} of {len(shards)} shards of the picture store could not be decoded; the others are kept",
+            code="E_STORE",
+            got=died[0],
+            remedy="give fewer workers more memory and run the same command again",
+        )
+
+
+def _decode_with_own_threads(shard: StoreShard) -> int:
+    """Decode a shard with as many threads as this worker has cores."""
+    import torch
+
+    return decode_shard(shard, workers=max(2, torch.get_num_threads()))

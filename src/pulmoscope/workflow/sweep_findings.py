@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pulmoscope.search.objective import (
 )
 from pulmoscope.search.optimism import Optimism, picking_optimism
 from pulmoscope.search.samplers import distribution, params_key
+from pulmoscope.search.sources import PairedSources, compare_sources
 from pulmoscope.search.space import Space, Value
 from pulmoscope.search.ties import Ties, ties_with_best
 from pulmoscope.search.trial_files import TrialResult
@@ -52,7 +53,9 @@ class Findings:
         ties: How the trials were tested against it; None without a best.
         optimism: Of picking it; None without a best.
         importance: Axis -> its share of the objective's variance; empty where there are too few trials.
+        sources: Starting weights against each other, where they are an axis.
         histories: The epochs of the best trials, by number.
+        stopped: Those of the trials that were pruned, by number.
         pictures: Validation pictures.
         groups: They are of so many groups.
         replicates: Of the bootstrap.
@@ -67,7 +70,9 @@ class Findings:
     ties: Ties | None
     optimism: Optimism | None
     importance: Mapping[str, float]
+    sources: Sequence[PairedSources]
     histories: Mapping[int, pd.DataFrame]
+    stopped: Mapping[int, pd.DataFrame]
     pictures: int
     groups: int
     replicates: int
@@ -157,6 +162,10 @@ class Findings:
                 {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
                 for row in self.by_value().to_dict("records")
             ],
+            "sources": [
+                {name: _number(value) if isinstance(value, float) else value for name, value in asdict(one).items()}
+                for one in self.sources
+            ],
             "importance": {"method": IMPORTANCE, "shares": dict(self.importance)},
         }  # fmt: skip
 
@@ -202,6 +211,7 @@ def analyse(
     values = np.array([result.objective for result in done], float)
     ties = optimism = None
     best = None
+    sources: list[PairedSources] = []
     weights = replicate_weights(validation, len(done), seed=seed)
     if done:
         probabilities = np.stack([np.asarray(result.probabilities) for result in done])
@@ -210,6 +220,7 @@ def analyse(
         ties = ties_with_best(objective, validation, probabilities, values, inside, maximise=maximise)
         optimism = picking_optimism(values, inside, outside, maximise=maximise)
         best = done[ties.best].number
+        sources = compare_sources([result.params for result in done], values, inside)
         at = frame["number"].isin([result.number for result in done])
         bounds = [percentile_interval(row)[:2] for row in inside]
         ranks = pd.Series(-values if maximise else values).rank(method="first").astype(int).to_numpy()
@@ -235,7 +246,13 @@ def analyse(
         ties=ties,
         optimism=optimism,
         importance=_importance(done, space, maximise, seed),
+        sources=sources,
         histories={done[at].number: pd.DataFrame(list(done[at].rows)) for at in order},
+        stopped={
+            result.number: pd.DataFrame(list(result.rows))
+            for result in results
+            if result.state == "pruned" and result.rows
+        },
         pictures=len(validation.labels),
         groups=validation.group_count,
         replicates=len(weights),

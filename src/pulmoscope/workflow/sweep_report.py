@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pulmoscope.evaluation.result import OVERALL
 from pulmoscope.files import write_json
 from pulmoscope.report.figures.curves import draw_curves
@@ -13,6 +15,7 @@ from pulmoscope.report.figures.sweep import draw_boxes, draw_importance, draw_pa
 from pulmoscope.report.style import save_png
 from pulmoscope.report.sweep_page import SweepPage, write_sweep_page
 from pulmoscope.report.tables import Table, class_table
+from pulmoscope.search.sources import PairedSources
 from pulmoscope.search.space import show, show_value
 from pulmoscope.training import Recipe
 from pulmoscope.workflow.run import Run, read_json
@@ -62,14 +65,20 @@ def write_sweep(
         "boxes": draw_boxes(frame, list(named.values()), label=label),
         "parallel": draw_parallel(frame, list(named.values()), label=label, maximise=findings.maximise),
         "importance": draw_importance(shares) if shares else None,
-        "curves": draw_curves(
-            {f"trial {number}": [history] for number, history in findings.histories.items()}
-        ),
+        "curves": draw_curves(_curves(findings)),
     }
     for name, figure in drawn.items():
         if figure is not None:
             figures[name] = save_png(figure, folder / "figures" / f"{name}.png")
     write_sweep_page(folder / "sweep.html", _page(folder, findings, recipe, best, nested), figures)
+
+
+def _curves(findings: Findings) -> dict[str, list[pd.DataFrame]]:
+    """The best trials one by one, and those that were stopped early under one name."""
+    curves = {f"trial {number}": [history] for number, history in findings.histories.items()}
+    if findings.stopped:
+        curves[f"stopped early: {len(findings.stopped)}"] = list(findings.stopped.values())
+    return curves
 
 
 def sentences(findings: Findings, nested: Mapping[str, Any] | None) -> list[str]:
@@ -102,6 +111,7 @@ def sentences(findings: Findings, nested: Mapping[str, Any] | None) -> list[str]
             f"In {optimism.again:.0%} of bootstrap replicates of these pictures trial {best} is the best again, or one "
             "of equals.",
         ]
+    said += [_source_sentence(one, name) for one in findings.sources]
     if nested is not None and nested["mean"] is not None:
         between = "" if nested["low"] is None else f" ({nested['low']:.3f}-{nested['high']:.3f})"
         said.append(
@@ -109,6 +119,20 @@ def sentences(findings: Findings, nested: Mapping[str, Any] | None) -> list[str]
             f"{len(nested['folds'])} outer folds; inside them it looked like {nested['inner_mean']:.3f}."
         )
     return said
+
+
+def _source_sentence(one: PairedSources, name: str) -> str:
+    """How two sources of starting weights compare."""
+    if one.low <= 0 <= one.high or one.low != one.low:
+        judged = f"cannot be told apart from that from {one.second}"
+    else:
+        judged = f"is {'higher' if one.difference > 0 else 'lower'} than that from {one.second}"
+    interval = "" if one.low != one.low else f" ({one.low:+.3f} to {one.high:+.3f})"
+    return (
+        f"Over the {one.settings} settings tried from both, {name} from {one.first} {judged}: "
+        f"{one.difference:+.3f}{interval} on average; it is higher in {one.higher}, equal in {one.equal}, lower in "
+        f"{one.lower}. The interval is by bootstrap over validation groups, paired by setting and picture."
+    )
 
 
 def as_text(findings: Findings, best: Run, nested: Mapping[str, Any] | None) -> str:

@@ -18,8 +18,9 @@ from pulmoscope.files import exclusive, make_folder
 from pulmoscope.search.engine import Engine, EngineKind, open_engine
 from pulmoscope.search.objective import objective_values
 from pulmoscope.search.samplers import SamplerName
+from pulmoscope.search.sources import with_sources
 from pulmoscope.search.space import Space, default_space, read_space
-from pulmoscope.search.study import is_inside, reach
+from pulmoscope.search.study import is_file, is_inside, reach
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.runlog import run_log
@@ -55,6 +56,7 @@ def sweep(
     *,
     out: str | os.PathLike[str],
     space: str | os.PathLike[str] | Space | None = None,
+    weights: Sequence[str] = (),
     sampler: SamplerName = "grid",
     trials: int | None = None,
     workers: int | None = None,
@@ -78,6 +80,7 @@ def sweep(
         cohort: With a split; its test part is read for the chosen trial alone.
         out: The sweep's folder.
         space: A file; by default the one that comes with the recipe.
+        weights: Sources of starting weights to compare, two or more: each value is tried with every setting.
         sampler: ``grid`` tries every combination, ``random`` and ``tpe`` as many as ``trials``.
         trials: How many; with a grid all of it.
         workers: Pieces at once; by default 1, and with Ray as many as there are cores.
@@ -102,6 +105,8 @@ def sweep(
         raise RunError("overrides go with a recipe's name or path, not with a Recipe")
     if not isinstance(space, Space):
         space = read_space(space if space is not None else default_space(recipe))
+    if weights:
+        space = with_sources(space, weights)
     setup = check_setup(recipe, space, cohort, sampler, trials, seed, prune, storage, progress)
     if nested is not None and nested < 2:
         raise RunError("--nested needs outer folds", code="E_USAGE", expected="2 or more", got=str(nested))
@@ -112,10 +117,35 @@ def sweep(
     with open_engine(engine, workers=workers, address=address) as running:
         if storage is not None and not is_inside(storage, folder):
             reach(storage)
+        check_writers(storage, running)
         with exclusive(folder):
             setup = replace(setup, **claim_sweep(folder, setup, cohort, nested, resume))
             with run_log(folder):
                 return _all_of_it(setup, cohort, folder, running, nested)
+
+
+def check_writers(storage: str | None, engine: Engine) -> None:
+    """Prove that whoever runs trials may write to their storage.
+
+    Workers claim and record trials themselves. SQLite's file is kept whole by locks, which hold between processes of
+    one machine and are not to be trusted over a network's file system (https://www.sqlite.org/faq.html#q5).
+
+    Raises:
+        RunError: The storage is a file, and the cluster has workers on several machines.
+    """
+    from pulmoscope.search.ray_engine import RayEngine
+
+    if not isinstance(engine, RayEngine) or (storage is not None and not is_file(storage)):
+        return
+    machines = engine.machines()
+    if len(machines) > 1:
+        raise RunError(
+            "SQLite is a file, which workers on several machines may not write together",
+            code="E_SWEEP_STORAGE",
+            expected="a database server, or a cluster on one machine",
+            got=f"{len(machines)} machines: {', '.join(machines[:5])}",
+            remedy="--storage postgresql+psycopg://USER@HOST/NAME (docs/scaling.md)",
+        )
 
 
 def _all_of_it(setup: Setup, cohort: Cohort, folder: Path, engine: Engine, nested: int | None) -> Sweep:

@@ -14,7 +14,7 @@ import numpy as np
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import StorageError, TrainingError
 from pulmoscope.files import make_folder
-from pulmoscope.search.engine import Engine
+from pulmoscope.search.engine import Engine, beyond
 from pulmoscope.search.objective import Validation, objective_values
 from pulmoscope.search.samplers import TPE_BATCH, Params, grid_points, random_points, tpe_point
 from pulmoscope.search.study import Study, sqlite_url
@@ -48,7 +48,7 @@ _PASSING = ("E_WORKER", NO_MEMORY, "MemoryError")
 
 def search_trials(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) -> Findings:
     """All trials, the choice, and the chosen run with its test part; what is there already stays."""
-    parts = _split_once(setup, cohort, folder)
+    parts = _split_once(setup, cohort, folder, engine)
     url = setup.storage or sqlite_url(folder)
     name = f"{setup.recipe.title} {setup.uid} {folder.name}"
     open_groups(folder)
@@ -103,11 +103,11 @@ def search_trials(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) ->
     return findings
 
 
-def _split_once(setup: Setup, cohort: Cohort, folder: Path) -> Parts:
+def _split_once(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) -> Parts:
     """Every trial sees the same parts: they are divided once and kept in the folder."""
     recipe = setup.recipe.resolved()
     if not (folder / "cohort.parquet").is_file():
-        decoded = decode_all(cohort, recipe.preprocess, progress=setup.progress)
+        decoded = decode_all(cohort, recipe.preprocess, progress=setup.progress, engine=beyond(engine))
         divided = with_splits(
             decoded.cohort, fold=None, validation_fraction=recipe.validation_fraction, seed=setup.seed
         )

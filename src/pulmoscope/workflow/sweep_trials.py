@@ -6,13 +6,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pulmoscope.cohort import Cohort
@@ -120,9 +121,9 @@ class Piece:
 class PrunedError(Exception):
     """The trial lies under the median of the others."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(f"pruned after epoch {epoch}")
-        self.epoch = epoch
+        self.epoch, self.rows = epoch, rows
 
 
 def run_piece(piece: Piece) -> tuple[int, ...]:
@@ -245,7 +246,7 @@ def _train_alone(piece: Piece, trial: Trial, folder: Path, study: Study) -> Tria
     except PrunedError as pruned:
         return TrialResult(
             number=trial.number, params=trial.params, state="pruned", stage="finetune", epoch=pruned.epoch,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - started, rows=pruned.rows,
         )  # fmt: skip
     except StorageError:
         raise
@@ -262,7 +263,7 @@ def _fit(
     def judge(row: EpochRow) -> None:
         value = getattr(row, column)
         if not math.isnan(value) and study.report(trial.number, row.epoch, value):
-            raise PrunedError(row.epoch)
+            raise PrunedError(row.epoch, _rows_until(own, row))
 
     if recipe.cascade is not None:
         cascade = fit_cascade(recipe, parts, folder=own, seed=piece.seed, progress=piece.progress)
@@ -286,6 +287,16 @@ def _fit(
     predictor = Predictor(bundle, device=recipe.train.device, precision=recipe.train.precision)
     probabilities = predictor.predict_store(parts.store, parts.cohort.part("val").frame["image_id"])
     return probabilities, rows, chosen
+
+
+def _rows_until(folder: Path, last: EpochRow) -> list[dict[str, Any]]:
+    """A trial's epochs of both stages up to ``last``, which its history does not hold yet."""
+    before = pd.read_csv(folder / "history.csv").to_dict("records")
+    later = [row for row in before if row["stage"] == last.stage and row["epoch"] >= last.epoch]
+    return [
+        *({str(name): value for name, value in row.items()} for row in before if row not in later),
+        asdict(last),
+    ]
 
 
 def _complete(
