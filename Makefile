@@ -18,8 +18,9 @@ setup:
 demo: setup
 	$(BIN)/pulmoscope demo --out demo
 
+# A process a core, each with one thread: small tests gain nothing from more. Files stay whole, so that fixtures are made once.
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" -n auto --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
@@ -42,7 +43,7 @@ lock: setup
 		--no-annotate --no-header --no-emit-index-url -o requirements.lock
 
 benchmark: setup
-	for job in against_plain augmentation million_rows kill_resume real_data published transfer epoch_swing many_heads score_files; do $(BIN)/python benchmarks/$$job.py || exit 1; done
+	for job in against_plain augmentation million_rows kill_resume real_data published transfer epoch_swing many_heads sweep_kills score_files explain_speed; do $(BIN)/python benchmarks/$$job.py || exit 1; done
 
 clean:
 	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache
