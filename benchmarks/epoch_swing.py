@@ -9,6 +9,7 @@ Usage: epoch_swing.py [--data FOLDER] [--work FOLDER] [--seed N]. Writes benchma
 from __future__ import annotations
 
 import argparse
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ def main() -> None:
 
 
 def _accuracy(module: Finetune, test: Examples) -> float:
-    network, right = module.kept.eval(), 0
+    # A copy: the network itself, left in evaluation mode, would train another way from here on.
+    network, right = copy.deepcopy(module.kept).eval(), 0
     with torch.inference_mode():
         for start in range(0, len(test), 64):
             pictures, labels = test.take(np.arange(start, min(start + 64, len(test))))
@@ -94,7 +96,7 @@ def _accuracy(module: Finetune, test: Examples) -> float:
 
 
 def _draw(accuracy: list[float], validation: list[float], chosen: int) -> None:
-    figure = new_figure(9.0, 4.5)
+    figure = new_figure(9.0, 5.0)
     axes = figure.subplots()
     epochs = np.arange(1, len(accuracy) + 1)
     axes.plot(epochs, validation, color=COLOURS[1], marker="s", markersize=4, label="validation (chooses)")
@@ -102,7 +104,7 @@ def _draw(accuracy: list[float], validation: list[float], chosen: int) -> None:
     axes.axvline(chosen, color=INK, linewidth=1.2, label="epoch chosen by validation loss")
     axes.axhline(0.8943, color=INK, linewidth=1, linestyle="--", label="published: 0.8943")
     dress(axes, title="One training, judged after every epoch", x="epoch", y="accuracy")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, frameon=False)
     figure.savefig(HERE / "results" / "epoch_swing.png", dpi=120)
 
 
