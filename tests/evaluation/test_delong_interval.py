@@ -32,7 +32,7 @@ def test_equals_the_definition_pair_by_pair(seed: int) -> None:
     se = math.sqrt(
         wins.mean(axis=1).var(ddof=1) / wins.shape[0] + wins.mean(axis=0).var(ddof=1) / wins.shape[1]
     )
-    found = delong_interval(positive, scores, level=0.9)
+    found = delong_interval(positive, scores, level=0.9, scale="plain")
     assert found.value == pytest.approx(roc_auc_score(positive, scores))
     assert found.value == pytest.approx(auroc(positive, scores))
     assert found.se == pytest.approx(se)
@@ -46,10 +46,23 @@ def test_equals_the_definition_pair_by_pair(seed: int) -> None:
 
 def test_by_hand() -> None:
     # Positives .9 and .8 beat all three negatives, .3 beats two: shares 1, 1, 2/3; the negatives' 2/3, 1, 1.
-    found = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1])
+    found = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1], scale="plain")
     assert found.value == pytest.approx(8 / 9)
     assert found.se == pytest.approx(math.sqrt(2 * (1 / 27) / 3))
     assert found.high == 1.0
+    # The log-odds of 8/9 are log 8; their error is se / (8/9 * 1/9).
+    odds = [8 * math.exp(sign * norm.ppf(0.975) * found.se * 81 / 8) for sign in (-1, 1)]
+    on_logits = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1])
+    assert (on_logits.low, on_logits.high) == pytest.approx([one / (1 + one) for one in odds])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_the_interval_mirrors_and_stays_inside(seed: int) -> None:
+    positive, scores = data(seed)
+    found, turned = delong_interval(positive, scores), delong_interval(~positive, scores)
+    assert 0 < found.low < found.value < found.high < 1
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
 
 
 def test_against_a_constant_score_the_paired_form_has_the_same_error() -> None:
@@ -81,3 +94,5 @@ def test_refuses_what_does_not_fit() -> None:
         delong_interval([1, 0], [0.5])
     with pytest.raises(ValueError, match="level"):
         delong_interval([1, 0], [0.5, 0.4], level=1.0)
+    with pytest.raises(ValueError, match="scale must be one of logit, plain"):
+        delong_interval([1, 0], [0.5, 0.4], scale="probit")  # type: ignore[arg-type]

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from pulmoscope.evaluation import percentile_interval, wilson
-from pulmoscope.evaluation.intervals import clopper_pearson
+from pulmoscope.evaluation import bootstrap_interval, percentile_interval, wilson
+from pulmoscope.evaluation.intervals import clopper_pearson, tail_share
 
 
 def test_wilson_by_hand() -> None:
@@ -104,3 +104,57 @@ def test_clopper_pearson_is_undefined_without_trials() -> None:
     assert np.isnan(clopper_pearson(0, 0)).all()
     with pytest.raises(ValueError, match="must lie between"):
         clopper_pearson(3, 2)
+
+
+def test_percentiles_of_few_groups_lie_further_out() -> None:
+    # 20 groups: t of 19 degrees of freedom is 2.0930, times sqrt(20 / 19) 2.1474, beyond which the normal has .01588.
+    assert tail_share(0.95, 20) == pytest.approx(0.01588, abs=1e-5)
+    values = np.linspace(0, 1, 1001)
+    assert percentile_interval(values, 0.95, 20)[:2] == pytest.approx((0.01588, 0.98412), abs=1e-5)
+    assert np.isnan(percentile_interval(values, 0.95, 1)[:2]).all()
+
+
+def test_the_bootstrap_interval_by_hand() -> None:
+    # Replicates .7, .8, .9 of a value of .8, 4 groups: spread .1 * sqrt(4 / 3), on the logit scale by .16; t of 3
+    # degrees of freedom is 3.18245.
+    low, high, undefined = bootstrap_interval(0.8, [0.7, 0.8, 0.9, np.nan], groups=4)
+    odds = 4 * np.exp(np.array([-1, 1]) * 3.182446305 * 0.1 * np.sqrt(4 / 3) / 0.16)
+    assert (low, high) == pytest.approx(tuple(odds / (1 + odds)))
+    assert undefined == 1
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=30), st.floats(0.01, 0.99), st.integers(2, 400))
+def test_the_bootstrap_interval_stays_inside_and_mirrors(
+    drawn: list[float], value: float, groups: int
+) -> None:
+    low, high, _ = bootstrap_interval(value, drawn, groups=groups)
+    assert 0 <= low <= value + 1e-12
+    assert value - 1e-12 <= high <= 1
+    turned = bootstrap_interval(1 - value, 1 - np.array(drawn), groups=groups)
+    assert turned[:2] == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    assert bootstrap_interval(value, drawn, groups=groups + 1)[1] <= high + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("value", "drawn", "groups", "expected"),
+    [
+        (1.0, [1.0, 1.0], 9, 1.0),
+        (0.5, [0.5, 0.5], 9, 0.5),
+        (0.5, [0.4, 0.6], 1, np.nan),
+        (np.nan, [0.4, 0.6], 9, np.nan),
+        (0.5, [0.4, np.nan, np.nan], 9, np.nan),
+        (0.5, [], 9, np.nan),
+    ],
+    ids=["perfect", "no-spread", "one-group", "undefined", "mostly-undefined", "no-replicate"],
+)
+def test_where_the_bootstrap_has_nothing_to_go_by(
+    value: float, drawn: list[float], groups: int, expected: float
+) -> None:
+    low, high, _ = bootstrap_interval(value, drawn, groups=groups)
+    assert (low, high) == pytest.approx((expected, expected), nan_ok=True)
+
+
+def test_the_bootstrap_interval_refuses_no_level() -> None:
+    with pytest.raises(ValueError, match="level"):
+        bootstrap_interval(0.5, [0.4, 0.6], groups=3, level=1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 
@@ -12,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from pulmoscope.evaluation import delong_paired, draw_weights, group_codes, holm, mcnemar, paired_bootstrap
 from pulmoscope.evaluation.delong import midranks
-from pulmoscope.evaluation.paired import bootstrap_p, replicated_metric
+from pulmoscope.evaluation.intervals import difference_interval
+from pulmoscope.evaluation.paired import replicated_metric
 
 COUNTS = st.integers(0, 60)
 
@@ -188,8 +189,11 @@ def test_the_paired_bootstrap_is_the_plain_loop() -> None:
             truth, first, second, groups=names, classes=3, metric=metric, replicates=50, seed=7
         )
         assert found.drawn == pytest.approx(values)
-        assert (found.low, found.high) == pytest.approx(np.quantile(values, [0.025, 0.975]))
-        assert found.p == pytest.approx(bootstrap_p(values))
+        # Student's t of 19 degrees of freedom around the difference, its standard error widened for 20 groups.
+        error = math.sqrt(20 / 19) * np.std(values, ddof=1)
+        wanted = student(19, loc=found.difference, scale=error).interval(0.95)
+        assert (found.low, found.high) == pytest.approx(wanted)
+        assert found.p == pytest.approx(2 * student.sf(abs(found.difference) / error, 19))
     # The order of the rows, and names in place of numbers, change nothing.
     order = generator.permutation(40)
     turned = paired_bootstrap(
@@ -252,9 +256,35 @@ def test_names_of_metrics() -> None:
         assert found.first == (0.75 if "auroc" in name else 0.5), name
 
 
-def test_the_p_value_of_replicates_counts_both_sides() -> None:
-    assert bootstrap_p([1.0] * 99) == pytest.approx(0.02)
-    assert bootstrap_p([0.0, 0.0]) == 1.0
-    assert math.isnan(bootstrap_p([float("nan")]))
-    for signs in itertools.product((-1.0, 1.0), repeat=3):
-        assert bootstrap_p(signs) == bootstrap_p([-one for one in signs])
+@given(
+    st.floats(-0.5, 0.5),
+    st.lists(st.floats(-1, 1), min_size=2, max_size=30),
+    st.integers(2, 200),
+    st.floats(0.5, 0.99),
+)
+def test_the_interval_leaves_zero_out_where_p_is_small(
+    value: float, drawn: list[float], groups: int, level: float
+) -> None:
+    low, high, p, undefined = difference_interval(value, [*drawn, math.nan], groups=groups, level=level)
+    assert undefined == 1
+    if math.isnan(low):
+        assert np.ptp(drawn) < 1e-9
+        assert value
+        assert math.isnan(p)
+        return
+    assert low - 1e-9 <= value <= high + 1e-9
+    # On the border itself rounding may say either.
+    if abs(p - (1 - level)) > 1e-9:
+        assert (p < 1 - level) == (low > 0 or high < 0)
+    turned = difference_interval(-value, [-one for one in drawn], groups=groups, level=level)
+    assert turned[:3] == pytest.approx((-high, -low, p))
+
+
+def test_a_difference_without_spread() -> None:
+    assert difference_interval(0.0, [0.0, 0.0], groups=5) == (0.0, 0.0, 1.0, 0)
+    # Each group says the same: no spread to go by, and no certainty.
+    assert np.isnan(difference_interval(0.5, [0.5, 0.5], groups=5)[:3]).all()
+    assert np.isnan(difference_interval(0.5, [0.4, 0.6], groups=1)[:3]).all()
+    assert np.isnan(difference_interval(0.5, [0.4, 0.6, math.nan, math.nan, math.nan], groups=9)[:3]).all()
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        difference_interval(0.5, [0.4, 0.6], groups=9, level=1.0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pulmoscope.errors import BundleError
+from pulmoscope.evaluation import Rule, Temperature, choose_threshold
 from pulmoscope.imaging import Preprocess
 from pulmoscope.models import Bundle, HeadSpec, ModelSpec, WeightsOrigin, build_classifier, load_bundle
 
@@ -40,6 +41,7 @@ def test_a_bundle_of_format_1_is_read_as_before(bundle: Bundle, tmp_path: Path) 
     folder = bundle.save(tmp_path)
     content = json.loads((folder / "model.json").read_text())
     assert (content.pop("kind"), content.pop("predict")) == ("classifier", {"views": 1})
+    assert (content.pop("calibration"), content.pop("operating_points")) == (None, [])
     content["format"] = 1
     architecture = content["architecture"]
     content["architecture"] = {name: architecture[name] for name in ("backbone", "channels")}
@@ -47,10 +49,50 @@ def test_a_bundle_of_format_1_is_read_as_before(bundle: Bundle, tmp_path: Path) 
     (folder / "model.json").write_text(json.dumps(content))
     again = load_bundle(folder)
     assert again.spec == bundle.spec
-    assert again.views == 1
+    assert (again.views, again.calibration, again.operating_points) == (1, None, ())
     picture = torch.rand(1, 1, 64, 64)
     with torch.inference_mode():
         assert torch.equal(bundle.network()(picture), again.network()(picture))
+
+
+def settled(bundle: Bundle) -> Bundle:
+    """With a temperature and a point a class."""
+    points = tuple(
+        choose_threshold([1, 1, 0], [0.9, 0.3, 0.4], Rule(kind="youden"), name=name)
+        for name in bundle.classes
+    )
+    return dataclasses.replace(
+        bundle, calibration=Temperature(value=1.7, classes=2, rows=3), operating_points=points
+    )
+
+
+def test_calibration_and_points_come_back_to_the_last_bit(bundle: Bundle, tmp_path: Path) -> None:
+    whole = settled(bundle)
+    again = load_bundle(whole.save(tmp_path))
+    assert again.calibration == whole.calibration
+    assert again.operating_points == whole.operating_points
+    assert again.validation_shares == (2 / 3, 2 / 3)
+    assert bundle.validation_shares is None
+
+
+def test_a_bundle_of_format_2_has_neither(bundle: Bundle, tmp_path: Path) -> None:
+    folder = bundle.save(tmp_path)
+    content = json.loads((folder / "model.json").read_text())
+    content["format"] = 2
+    del content["calibration"], content["operating_points"]
+    (folder / "model.json").write_text(json.dumps(content))
+    assert load_bundle(folder).calibration is None
+
+
+def test_a_new_description_leaves_the_weights_alone(bundle: Bundle, tmp_path: Path) -> None:
+    folder = bundle.save(tmp_path)
+    before = (folder / "weights.safetensors").stat().st_mtime_ns
+    settled(bundle).save_description(folder)
+    assert (folder / "weights.safetensors").stat().st_mtime_ns == before
+    assert load_bundle(folder).calibration == Temperature(value=1.7, classes=2, rows=3)
+    other = {name: value + 1 for name, value in bundle.weights.items()}
+    with pytest.raises(BundleError, match="holds other weights"):
+        dataclasses.replace(bundle, weights=other).save_description(folder)
 
 
 def test_weights_of_another_architecture_are_one_clear_error(bundle: Bundle) -> None:
@@ -76,12 +118,18 @@ def test_one_flipped_bit_is_found(bundle: Bundle, tmp_path: Path) -> None:
         (lambda c: c["preprocess"].update(size="big"), "cannot be read"),
         (lambda c: c.update(kind="oracle"), "cannot be read"),
         (lambda c: c["predict"].update(views=0), "cannot be read"),
+        (lambda c: c.pop("calibration"), "cannot be read"),
+        (lambda c: c.update(calibration={"method": "magic"}), "cannot be read; got E_CALIBRATION"),
+        (lambda c: c["calibration"].update(temperature=-1), "recalibration .temperature. is damaged"),
+        (lambda c: c["calibration"].update(classes=3), "is of another model; expected 2 classes; got 3"),
+        (lambda c: c["operating_points"][0].update(positive="flu"), "operating points are of another model"),
+        (lambda c: c["operating_points"][0].pop("rule"), "no stored operating point"),
     ],
 )
 def test_a_damaged_description_is_refused(
     bundle: Bundle, tmp_path: Path, change: object, message: str
 ) -> None:
-    folder = bundle.save(tmp_path)
+    folder = settled(bundle).save(tmp_path)
     content = json.loads((folder / "model.json").read_text())
     change(content)  # type: ignore[operator]
     (folder / "model.json").write_text(json.dumps(content))

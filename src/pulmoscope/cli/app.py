@@ -17,21 +17,31 @@ from pulmoscope import __version__
 from pulmoscope.cli import (
     ablate,
     augment,
+    calibrate,
     claims,
     cohort,
     compare,
     demo,
     doctor,
+    embed,
+    ensemble,
     evaluate,
+    explain,
+    features,
+    filters,
     model,
     operating,
     plan,
     predict,
+    prune,
     recipes,
     replay,
     report,
+    scorecard,
+    subgroups,
     sweep,
     train,
+    uncertainty,
 )
 from pulmoscope.errors import PulmoscopeError
 
@@ -51,8 +61,18 @@ app.command("sweep")(sweep.sweep)
 app.command("ablate")(ablate.ablate)
 app.command("augment")(augment.augment)
 app.command("evaluate")(evaluate.evaluate)
+app.command("explain")(explain.explain)
+app.command("scorecard")(scorecard.scorecard)
+app.command("features")(features.features)
+app.command("filters")(filters.filters)
+app.command("embed")(embed.embed)
+app.command("prune")(prune.prune)
 app.command("compare")(compare.compare)
+app.command("calibrate")(calibrate.calibrate)
 app.command("operating")(operating.operating)
+app.command("subgroups")(subgroups.subgroups)
+app.command("ensemble")(ensemble.ensemble)
+app.command("uncertainty")(uncertainty.uncertainty)
 app.command("plan")(plan.plan)
 app.command("claims")(claims.claims)
 app.command("report")(report.report)

@@ -27,9 +27,7 @@ def compare(
     margin: Annotated[
         float | None, typer.Option(help="Of non-inferiority, as a share: 0.02 is two points.")
     ] = None,
-    replicates: Annotated[
-        int | None, typer.Option(help="Of the bootstrap; by default 2,000, or 80 a pair.")
-    ] = None,
+    replicates: Annotated[int, typer.Option(help="Of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the page, the plot and the tables.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,

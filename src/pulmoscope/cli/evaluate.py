@@ -20,15 +20,26 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for what an external validation writes.")] = None,
     intervals: Annotated[
-        str, typer.Option(help="default, or patient-bootstrap for every number.")
+        str,
+        typer.Option(
+            help="default (Wilson, bootstrap), exact (Clopper-Pearson, DeLong), or patient-bootstrap for every number."
+        ),
     ] = "default",
+    class_map: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="MODEL=COHORT,...",
+            help="Sum classes of the model to one of the other cohort, as in covid=pneumonia,viral=pneumonia.",
+        ),
+    ] = None,
     allow_leak: Annotated[
         bool,
         typer.Option("--allow-leak", help="Judge on a cohort that shares pictures with the training data."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
-    """Judge a run, a run on another cohort, or somebody's predictions."""
+    """Judge a run, a run on another cohort beside its internal test, or somebody's predictions."""
     import json
 
     from pulmoscope.errors import RunError
@@ -37,15 +48,17 @@ def evaluate(
         raise RunError(
             "nothing to judge, or too much", code="E_USAGE", expected="either RUN or --predictions FILE"
         )
+    if class_map is not None and cohort is None:
+        raise RunError("--map needs --cohort", code="E_USAGE", expected="evaluate RUN --cohort DIR --map A=B")
     from pulmoscope.evaluation import IntervalMethod
 
     method = cast(IntervalMethod, intervals)  # evaluate() refuses any other with one line
-    folder, leaked = None, False
+    external, leaked = None, False
     if predictions is not None:
         from pulmoscope.evaluation import evaluate as measure
         from pulmoscope.evaluation import read_predictions
 
-        table = read_predictions(predictions)
+        table = read_predictions(predictions, at_least=2)
         # Rows that chose the model must not be mixed with those that judge it.
         part = split or ("test" if "test" in table.splits else None)
         evaluation = measure(table, split=part, intervals=method)
@@ -55,7 +68,7 @@ def evaluate(
         from pulmoscope.workflow.summary import is_leaked
 
         judged = Run(run or "")
-        evaluation, folder = evaluate_external(
+        external = evaluate_external(
             judged,
             Cohort.read(cohort),
             name=cohort.resolve().name,
@@ -63,9 +76,11 @@ def evaluate(
             out=out,
             allow_leak=allow_leak,
             intervals=method,
+            class_map=None if class_map is None else _pairs(class_map),
             progress=True,
         )
-        leaked = is_leaked(Cohort.read(folder)) or is_leaked(judged.cohort)
+        evaluation = external.evaluation
+        leaked = is_leaked(Cohort.read(external.folder)) or is_leaked(judged.cohort)
     else:
         from pulmoscope.workflow import Run
         from pulmoscope.workflow.summary import is_leaked
@@ -74,12 +89,37 @@ def evaluate(
         evaluation = judged.evaluate(split or "test", intervals=method)
         leaked = is_leaked(judged.cohort)
     if as_json:
-        print(json.dumps(evaluation.as_dict() | ({"leaked_split": True} if leaked else {}), allow_nan=False))
+        content = evaluation.as_dict() if external is None else external.as_dict()
+        print(json.dumps(content | ({"leaked_split": True} if leaked else {}), allow_nan=False))
         return
     if leaked:
         from pulmoscope.workflow.summary import LEAKED
 
         print(LEAKED)
     print(evaluation)
-    if folder is not None:
-        print(f"report: {folder / 'report.html'}")
+    if external is not None:
+        if external.transport is not None:
+            from pulmoscope.evaluation.transport_words import transport_text
+
+            print(f"\nInternal test and external cohort\n\n{transport_text(external.transport)}")
+        if external.points:
+            from pulmoscope.evaluation.operating_table import points_text
+
+            print(f"\nThe model's operating points\n\n{points_text(external.points, 'external')}")
+        print(f"\nreport: {external.folder / 'report.html'}")
+    print("\nResearch use only.")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    from pulmoscope.errors import LabelError
+
+    pairs: dict[str, str] = {}
+    for item in text.split(","):
+        name, equals, parent = (part.strip() for part in item.partition("="))
+        if not (name and equals and parent) or name in pairs:
+            raise LabelError(
+                f"{text!r} is no map of classes", code="E_USAGE",
+                expected="MODEL=COHORT,... with each class of the model once, as in covid=pneumonia,viral=pneumonia",
+            )  # fmt: skip
+        pairs[name] = parent
+    return pairs

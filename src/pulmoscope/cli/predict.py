@@ -15,8 +15,9 @@ import typer
 from pulmoscope.cli.options import EngineName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from pulmoscope.evaluation import OperatingPoint
     from pulmoscope.inference import Prediction, Unread
     from pulmoscope.models import Bundle
 
@@ -33,6 +34,21 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a CSV table instead.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Also the classes that are called at a stored operating point: 'sensitivity>=0.95', "
+            "'specificity>=0.95' or youden.",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS=SHARE,...",
+            help="Carry the probabilities of a calibrated model over to these shares of the classes.",
+        ),
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -61,10 +77,10 @@ def predict(
             )
         if asked:
             raise RunError(f"{', '.join(asked)}: only with --manifest", code="E_USAGE")
-        _predict_files(model, files, as_json, csv_file)
+        _predict_files(model, files, as_json, csv_file, at, prevalence)
         return
-    if files or as_json or csv_file is not None:
-        raise RunError("--manifest excludes files, --json and --csv", code="E_USAGE")
+    if files or as_json or csv_file is not None or at is not None or prevalence is not None:
+        raise RunError("--manifest excludes files, --json, --csv, --at and --prevalence", code="E_USAGE")
     if out is None:
         raise RunError("--manifest needs --out", code="E_USAGE", expected="--out DIR for the Parquet shards")
     _warn(_load(model))
@@ -73,13 +89,27 @@ def predict(
     )
 
 
-def _predict_files(model: Path, files: list[Path], as_json: bool, csv_file: Path | None) -> None:
+def _predict_files(
+    model: Path,
+    files: list[Path],
+    as_json: bool,
+    csv_file: Path | None,
+    at: str | None,
+    prevalence: str | None,
+) -> None:
     from pulmoscope.errors import RunError
     from pulmoscope.files import make_folder
     from pulmoscope.inference import Predictor, Unread, find_pictures
+    from pulmoscope.inference.calls import prevalence_shift, stored_points
 
     if as_json and csv_file is not None:
         raise RunError("--json and --csv exclude each other", code="E_USAGE")
+    if at is not None and prevalence is not None:
+        raise RunError(
+            "--at and --prevalence exclude each other",
+            code="E_USAGE",
+            remedy="the thresholds hold for probabilities that are not carried over",
+        )
     if csv_file is not None:
         # Known before the work rather than after it.
         make_folder(csv_file.parent)
@@ -93,19 +123,22 @@ def _predict_files(model: Path, files: list[Path], as_json: bool, csv_file: Path
             code="E_MISSING",
             expected="pictures, DICOM files, or folders of them",
         )
-    answers = Predictor(bundle).predict_files(itertools.chain([first], pictures))
+    points = () if at is None else stored_points(bundle, at)
+    shift = None if prevalence is None else prevalence_shift(bundle, _shares(prevalence))
+    answers = Predictor(bundle, prevalence=shift).predict_files(itertools.chain([first], pictures))
     if csv_file is not None:
-        unread = _write_csv(csv_file, answers, bundle.classes)
+        unread = _write_csv(csv_file, answers, bundle.classes, points)
     else:
         if not as_json:
-            print(f"{'label':<14}{'probability':>11}  path")
+            asked = f"  called at {points[0].rule.code}" if points else ""
+            print(f"{'label':<14}{'probability':>11}  path{asked}")
         unread = 0
         for answer in answers:
             if isinstance(answer, Unread):
                 unread += 1
-            print(
-                json.dumps(answer.as_dict(), ensure_ascii=True) if as_json else _line(answer), flush=as_json
-            )
+            print(_object(answer, points) if as_json else _line(answer, points), flush=as_json)
+        if not as_json and (points or shift is not None):
+            print("Research use only.")
     if unread:
         print(f"{unread} files could not be read", file=sys.stderr)
         raise typer.Exit(SOME_UNREAD)
@@ -162,29 +195,69 @@ def _model_folder(place: Path) -> Path:
     return place if (place / "model.json").is_file() else place / "model"
 
 
-def _line(answer: Prediction | Unread) -> str:
+def _shares(text: str) -> dict[str, float]:
+    from pulmoscope.errors import PulmoscopeError
+
+    try:
+        pairs = [part.rsplit("=", 1) for part in text.split(",")]
+        return {name.strip(): float(share) for name, share in pairs}
+    except ValueError:
+        raise PulmoscopeError(
+            f"{text!r} states no prevalence",
+            code="E_USAGE",
+            expected="CLASS=SHARE,CLASS=SHARE, as in covid=0.1",
+        ) from None
+
+
+def _object(answer: Prediction | Unread, points: Sequence[OperatingPoint]) -> str:
     from pulmoscope.inference import Unread
+    from pulmoscope.inference.calls import called
+
+    content = answer.as_dict()
+    if points and not isinstance(answer, Unread):
+        content["called"] = {"at": points[0].rule.code, "classes": called(points, answer.probabilities)}
+    return json.dumps(content, ensure_ascii=True)
+
+
+def _line(answer: Prediction | Unread, points: Sequence[OperatingPoint]) -> str:
+    from pulmoscope.inference import Unread
+    from pulmoscope.inference.calls import called
 
     if isinstance(answer, Unread):
         return f"{'-':<14}{'-':>11}  {answer.path}: {answer.error}"
-    return f"{answer.label:<14}{answer.probabilities[answer.label]:>11.3f}  {answer.path}"
+    line = f"{answer.label:<14}{answer.probabilities[answer.label]:>11.3f}  {answer.path}"
+    if not points:
+        return line
+    said = called(points, answer.probabilities)
+    names = [name for name, value in said.items() if value]
+    unknown = [f"{name} undefined" for name, value in said.items() if value is None]
+    return f"{line}  {', '.join([*names, *unknown]) or 'none'}"
 
 
-def _write_csv(path: Path, answers: Iterable[Prediction | Unread], classes: tuple[str, ...]) -> int:
+def _write_csv(
+    path: Path,
+    answers: Iterable[Prediction | Unread],
+    classes: tuple[str, ...],
+    points: Sequence[OperatingPoint],
+) -> int:
     from pulmoscope.files import write_text
     from pulmoscope.inference import Unread
+    from pulmoscope.inference.calls import called
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", *(f"p_{name}" for name in classes), "error"])
+    names = [f"called_{point.positive}" for point in points]
+    writer.writerow(["path", "label", *(f"p_{name}" for name in classes), *names, "error"])
     unread = 0
     for answer in answers:
         if isinstance(answer, Unread):
             unread += 1
-            writer.writerow([answer.path, "", *("" for _ in classes), answer.error])
+            writer.writerow([answer.path, "", *("" for _ in (*classes, *points)), answer.error])
         else:
             row = [f"{answer.probabilities[name]:.6f}" for name in classes]
-            writer.writerow([answer.path, answer.label, *row, ""])
+            said = called(points, answer.probabilities).values()
+            calls = ["" if value is None else int(value) for value in said]
+            writer.writerow([answer.path, answer.label, *row, *calls, ""])
     write_text(path, text.getvalue())
     print(f"written: {path}")
     return unread

@@ -12,8 +12,11 @@ from pulmoscope.evaluation.calibration import (
     expected_calibration_error,
     reliability,
 )
+from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.compare import compare_predictions
 from pulmoscope.evaluation.comparison import Comparison
+from pulmoscope.evaluation.conformal import ConformalSets, fit_conformal
+from pulmoscope.evaluation.conformal_table import ConformalReport, conformal_report
 from pulmoscope.evaluation.confusion import (
     accuracy,
     balanced_accuracy,
@@ -28,6 +31,7 @@ from pulmoscope.evaluation.confusion import (
 from pulmoscope.evaluation.curves import RocCurve, auroc, macro_auroc, one_vs_rest_auroc, roc_curve
 from pulmoscope.evaluation.decision import DecisionCurve, decision_curve, net_benefit
 from pulmoscope.evaluation.delong import AurocInterval, delong_interval
+from pulmoscope.evaluation.ensemble import Ensemble, build_ensemble
 from pulmoscope.evaluation.four_counts import (
     Diagnostic,
     PerThousand,
@@ -35,7 +39,13 @@ from pulmoscope.evaluation.four_counts import (
     diagnostic_counts,
     per_thousand,
 )
-from pulmoscope.evaluation.intervals import clopper_pearson, percentile_interval, wilson
+from pulmoscope.evaluation.intervals import (
+    bootstrap_interval,
+    clopper_pearson,
+    difference_interval,
+    percentile_interval,
+    wilson,
+)
 from pulmoscope.evaluation.isotonic import Isotonic, fit_isotonic
 from pulmoscope.evaluation.learning_curve import LearningCurve, fit_learning_curve
 from pulmoscope.evaluation.metrics import evaluate
@@ -65,7 +75,14 @@ from pulmoscope.evaluation.predictions import Predictions, read_predictions
 from pulmoscope.evaluation.prevalence import PrevalenceShift
 from pulmoscope.evaluation.recalibrate import Calibrator, calibrator_from_dict, fit_calibrator
 from pulmoscope.evaluation.result import ClassMetrics, Estimate, Evaluation, IntervalMethod
+from pulmoscope.evaluation.selective import RiskCoverage, risk_coverage
+from pulmoscope.evaluation.selective_table import SelectiveReport, selective_report
+from pulmoscope.evaluation.subgroup_levels import SubgroupLevels, subgroup_levels
+from pulmoscope.evaluation.subgroups import Subgroups, evaluate_subgroups
 from pulmoscope.evaluation.temperature import Temperature, fit_temperature
+from pulmoscope.evaluation.transport import compare_transport
+from pulmoscope.evaluation.transport_result import Transport
+from pulmoscope.evaluation.uncertainty import EntropyParts, entropy_parts
 
 __all__ = [
     "MEANINGS",
@@ -75,9 +92,13 @@ __all__ = [
     "Calibrator",
     "ClassMetrics",
     "Comparison",
+    "ConformalReport",
+    "ConformalSets",
     "DeLong",
     "DecisionCurve",
     "Diagnostic",
+    "Ensemble",
+    "EntropyParts",
     "Estimate",
     "Evaluation",
     "IntervalMethod",
@@ -94,33 +115,48 @@ __all__ = [
     "PrevalenceShift",
     "Reliability",
     "Replicates",
+    "RiskCoverage",
     "RocCurve",
     "Rule",
     "SampleSize",
+    "SelectiveReport",
+    "SubgroupLevels",
+    "Subgroups",
     "Temperature",
+    "Transport",
     "accuracy",
     "auroc",
     "balanced_accuracy",
+    "bootstrap_interval",
     "brier_by_class",
     "brier_decomposition",
     "brier_score",
     "buderer_size",
+    "build_ensemble",
     "calibrator_from_dict",
     "choose_threshold",
     "clopper_pearson",
+    "clustered_interval",
     "compare_predictions",
+    "compare_transport",
+    "conformal_report",
     "confusion_matrix",
     "decision_curve",
     "delong_interval",
     "delong_paired",
     "diagnostic",
     "diagnostic_counts",
+    "difference_interval",
     "draw_weights",
+    "effective_size",
+    "entropy_parts",
     "evaluate",
+    "evaluate_subgroups",
     "event_reliability",
     "expected_calibration_error",
     "f1",
     "fit_calibrator",
+    "fit_conformal",
     "fit_isotonic",
     "fit_learning_curve",
     "fit_platt",
@@ -148,9 +184,12 @@ __all__ = [
     "reliability",
     "replicated_metric",
     "resample",
+    "risk_coverage",
     "roc_curve",
+    "selective_report",
     "sensitivity",
     "specificity",
+    "subgroup_levels",
     "wilson",
     "wilson_size",
 ]

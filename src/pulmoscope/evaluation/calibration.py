@@ -8,6 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from pulmoscope.evaluation.bootstrap import group_codes
+from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.confusion import ratio
 from pulmoscope.evaluation.intervals import wilson
 
@@ -28,8 +30,9 @@ class Reliability:
             empty bin.
         accuracy: Share that came true, (B,): for :func:`reliability` the share whose most probable class is right; NaN
             in an empty bin.
-        low: Lower end of the accuracy's 95% Wilson interval, (B,); NaN in an empty bin.
-        high: Its upper end, (B,); NaN in an empty bin.
+        low: Lower end of the accuracy's 95% Wilson interval, (B,), at the effective sample size where there are groups;
+            NaN in an empty bin, and in one of several pictures of one group.
+        high: Its upper end, (B,).
         ece: Expected calibration error: mean of ``|accuracy - confidence|`` weighted by count; NaN without pictures.
     """
 
@@ -43,7 +46,11 @@ class Reliability:
 
 
 def reliability(
-    truth: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10, binning: Binning = "width"
+    truth: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    bins: int = 10,
+    binning: Binning = "width",
+    groups: npt.ArrayLike | None = None,
 ) -> Reliability:
     """Bin predictions by the probability of the most probable class (Guo et al. 2017, ICML, equations 1 to 3).
 
@@ -52,6 +59,7 @@ def reliability(
         probabilities: (N, K) in [0, 1].
         bins: Number of bins, at least 1; with equal mass ties may leave fewer.
         binning: ``"width"`` or ``"mass"``.
+        groups: Group (patient) of each picture, (N,) names or numbers; each picture for itself if left out.
 
     >>> reliability([0, 1], [[0.75, 0.25], [0.5, 0.5]]).ece
     0.375
@@ -61,11 +69,15 @@ def reliability(
         raise ValueError(
             f"expected truth (N,) and probabilities (N, K), got {labels.shape} and {scores.shape}"
         )
-    return event_reliability(scores.argmax(axis=1) == labels, scores.max(axis=1), bins, binning)
+    return event_reliability(scores.argmax(axis=1) == labels, scores.max(axis=1), bins, binning, groups)
 
 
 def event_reliability(
-    happened: npt.ArrayLike, forecasts: npt.ArrayLike, bins: int = 10, binning: Binning = "width"
+    happened: npt.ArrayLike,
+    forecasts: npt.ArrayLike,
+    bins: int = 10,
+    binning: Binning = "width",
+    groups: npt.ArrayLike | None = None,
 ) -> Reliability:
     """Bin forecasts of one event, such as that a picture is of one class.
 
@@ -74,6 +86,7 @@ def event_reliability(
         forecasts: Its probability, (N,) in [0, 1].
         bins: Number of bins, at least 1; with equal mass ties may leave fewer.
         binning: ``"width"`` or ``"mass"``.
+        groups: As for :func:`reliability`.
 
     Raises:
         ValueError: The shapes differ, there is no such binning, or too few bins.
@@ -89,7 +102,13 @@ def event_reliability(
     counts = np.bincount(where, minlength=count).astype(np.int64)
     hits = np.bincount(where, events.astype(np.float64), count)
     sums = np.bincount(where, values, count)
-    low, high = wilson(hits, counts)
+    codes, size = group_codes(np.arange(len(events)) if groups is None else groups)
+    cells = codes * count + where
+    right, of = (
+        np.bincount(cells, each, size * count).reshape(size, count)
+        for each in (events.astype(np.float64), np.ones(len(events)))
+    )
+    low, high = clustered_interval(wilson, hits, counts, effective_size(right, of))
     gap = float(np.abs(hits - sums).sum())
     return Reliability(
         edges=edges,

@@ -27,7 +27,7 @@ from pulmoscope.evaluation.comparison import (
 )
 from pulmoscope.evaluation.delong import DeLong, delong_paired
 from pulmoscope.evaluation.effect_tests import sign_flip_p
-from pulmoscope.evaluation.intervals import percentile_interval
+from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import LEVEL, evaluate
 from pulmoscope.evaluation.paired import McNemar, Metric, holm, mcnemar, paired_difference, replicated_metric
 from pulmoscope.evaluation.paired_score import paired_score_interval
@@ -37,7 +37,7 @@ from pulmoscope.evaluation.result import Evaluation
 FloatArray = npt.NDArray[np.float64]
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-FEWEST_REPLICATES = 2000
+REPLICATES = 2000
 
 
 def compare_predictions(
@@ -46,7 +46,7 @@ def compare_predictions(
     split: str | None = "test",
     metrics: Sequence[str] = METRICS,
     margin: float | None = None,
-    replicates: int | None = None,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Comparison:
     """Compare models pair by pair.
@@ -56,8 +56,7 @@ def compare_predictions(
         split: The rows to compare; None for all.
         metrics: Names of :func:`~pulmoscope.evaluation.replicated_metric`; the first decides the leaderboard.
         margin: In (0, 1): a model that is worse by less is called non-inferior. None to leave that out.
-        replicates: Of the bootstrap. By default 2,000, or 80 a pair where that is more: with fewer no bootstrapped
-            difference could stand out after Holm's correction, whatever the data.
+        replicates: Of the bootstrap, at least 1.
         seed: Of the bootstrap: all models see the same draws.
 
     Raises:
@@ -69,9 +68,10 @@ def compare_predictions(
     chosen = tuple(dict.fromkeys(metrics))
     kernels = _kernels(chosen, first.classes)
     pairs = list(combinations(together.tables, 2))
-    count = replicates if replicates is not None else max(FEWEST_REPLICATES, 80 * len(pairs))
-    if count < 1:
-        raise PulmoscopeError("too few replicates", code="E_OPTION", expected="1 or more", got=str(count))
+    if replicates < 1:
+        raise PulmoscopeError(
+            "too few replicates", code="E_OPTION", expected="1 or more", got=str(replicates)
+        )
     if margin is not None and not 0 < margin < 1:
         raise PulmoscopeError(
             "the margin is out of range", code="E_OPTION", expected="between 0 and 1, as in 0.02",
@@ -79,11 +79,11 @@ def compare_predictions(
         )  # fmt: skip
     codes, groups = group_codes(first.groups)
     judged = {
-        name: evaluate(table, split=None, replicates=min(count, FEWEST_REPLICATES), seed=seed)
+        name: evaluate(table, split=None, replicates=min(replicates, REPLICATES), seed=seed)
         for name, table in together.tables.items()
     }
     drawn = {
-        name: _draw(table, kernels, codes, groups, replicates=count, seed=seed)
+        name: _draw(table, kernels, codes, groups, replicates=replicates, seed=seed)
         for name, table in together.tables.items()
     }
     right = {name: table.predicted == table.labels for name, table in together.tables.items()}
@@ -93,7 +93,7 @@ def compare_predictions(
     return Comparison(
         split=together.split, classes=first.classes, pictures=len(first), groups=groups, metrics=chosen,
         models=judged, pairs=compared, leaderboard=leaderboard, margin=margin, non_inferiority=settled, level=LEVEL,
-        replicates=count, seed=seed, notes=(*together.notes, *_notes(compared, chosen, groups, len(first), count)),
+        replicates=replicates, seed=seed, notes=(*together.notes, *_notes(compared, chosen, groups, len(first))),
     )  # fmt: skip
 
 
@@ -249,9 +249,7 @@ def _bounds(metric: str, judged: Evaluation, drawn: _Drawn) -> tuple[float, floa
     known = judged.estimates().get(f"{name} ({label})" if label else name)
     if known is not None:
         return known.low, known.high
-    low, high, _ = percentile_interval(drawn.replicates, LEVEL)
-    if judged.groups < 2 or np.isnan(drawn.value):
-        low = high = float("nan")
+    low, high, _ = bootstrap_interval(drawn.value, drawn.replicates, groups=judged.groups, level=LEVEL)
     return low, high
 
 
@@ -292,9 +290,7 @@ def _lower_bound(
     return (float("nan") if told.low == told.high else told.low), "bootstrap"
 
 
-def _notes(
-    pairs: Sequence[Pair], metrics: Sequence[str], groups: int, pictures: int, replicates: int
-) -> list[str]:
+def _notes(pairs: Sequence[Pair], metrics: Sequence[str], groups: int, pictures: int) -> list[str]:
     notes = [
         "that two models cannot be told apart does not show that they are equally good: their interval says how far "
         "apart they may be"
@@ -311,9 +307,4 @@ def _notes(
         )
     if groups < 2:
         notes.append("one group only: bootstrap intervals and their p-values are undefined")
-    if replicates < 40 * len(pairs) and any(metric != "accuracy" for metric in metrics):
-        notes.append(
-            f"with {replicates} replicates no bootstrapped difference can stand out after Holm over {len(pairs)} "
-            f"pairs: take {80 * len(pairs)} or more"
-        )
     return notes

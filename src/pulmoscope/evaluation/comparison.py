@@ -25,7 +25,8 @@ class MetricDifference:
         low: Lower bound of the 95% bootstrap interval over groups.
         high: Upper bound.
         p: Two-sided. Of the accuracy it is the exact sign-flip test over groups, with one picture a group McNemar's
-            exact test; of any other metric that of the paired bootstrap.
+            exact test, which is the more careful where few pictures tell the two apart; of any other metric that of the
+            paired bootstrap, which agrees with the interval.
         holm_p: Corrected over all pairs of this metric.
         test: ``"sign-flip"`` or ``"bootstrap"``.
         undefined_replicates: Left out because the metric is undefined there.

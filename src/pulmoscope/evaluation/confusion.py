@@ -50,6 +50,23 @@ def confusion_cells(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int
     return true * classes + guess
 
 
+def confusion_by_group(
+    truth: npt.ArrayLike, predicted: npt.ArrayLike, codes: npt.ArrayLike, *, classes: int, groups: int
+) -> npt.NDArray[np.int64]:
+    """:func:`confusion_matrix` of each group, (G, K, K).
+
+    Args:
+        truth: True classes, (N,) integers in [0, classes).
+        predicted: Predicted classes, (N,) integers in [0, classes).
+        codes: Group of each picture, (N,) integers in [0, groups).
+        classes: K.
+        groups: G.
+    """
+    cells = confusion_cells(truth, predicted, classes) + classes * classes * np.asarray(codes, np.int64)
+    counts = np.bincount(cells, minlength=groups * classes * classes)
+    return counts.reshape(groups, classes, classes).astype(np.int64)
+
+
 def hits(confusion: npt.ArrayLike) -> FloatArray:
     """True positives of each class, (..., K)."""
     return np.asarray(np.diagonal(np.asarray(confusion, np.float64), axis1=-2, axis2=-1), np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
+from pulmoscope.evaluation.intervals import tail_share
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -97,7 +98,7 @@ def decision_curve(
     seed: int = 0,
     level: float = 0.95,
 ) -> DecisionCurve:
-    """:func:`net_benefit` of a model beside treating all, with a percentile band over groups (patients).
+    """:func:`net_benefit` of a model beside treating all, with an expanded percentile band over groups (patients).
 
     Args:
         positive: Whether each picture is of the class, (N,) booleans.
@@ -134,7 +135,8 @@ def decision_curve(
         ])  # fmt: skip
         known = ~np.isnan(drawn[:, 0]) if len(cuts) else np.zeros(replicates, bool)
         if known.sum() >= replicates / 2:
-            low, high = np.quantile(drawn[known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+            tail = tail_share(level, count)
+            low, high = np.quantile(drawn[known], [tail, 1 - tail], axis=0)
     share = (float(labels.mean()) if size else float("nan")) if prevalence is None else prevalence
     return DecisionCurve(
         thresholds=cuts, model=model, low=low, high=high, treat_all=share - (1 - share) * cuts / (1 - cuts),

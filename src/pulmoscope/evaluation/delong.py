@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from pulmoscope.evaluation.intervals import logit_bounds
+
 FloatArray = npt.NDArray[np.float64]
+#: On what scale an interval is symmetric: the log-odds of the area, or the area itself.
+Scale = Literal["logit", "plain"]
 # Areas are sums of midranks: what differs by less than this differs by rounding only.
 _NO_SPREAD = 1e-12
 
@@ -55,8 +60,14 @@ class AurocInterval:
     high: float
 
 
-def delong_interval(positive: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95) -> AurocInterval:
-    """An AUROC with DeLong's interval (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837), cut at 0 and 1.
+def delong_interval(
+    positive: npt.ArrayLike, scores: npt.ArrayLike, *, level: float = 0.95, scale: Scale = "logit"
+) -> AurocInterval:
+    """An AUROC with DeLong's standard error (DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837) and interval.
+
+    The interval is symmetric in the log-odds of the area (Pepe 2003, The Statistical Evaluation of Medical Tests,
+    section 5.2.5): it stays inside 0 and 1, and near 1, where the area's own distribution is skew, it holds the truth
+    far more often than the plain one (simulated in ``benchmarks/coverage.py``).
 
     Pictures are taken as independent: where patients have several, the bootstrap over groups is right.
 
@@ -64,20 +75,24 @@ def delong_interval(positive: npt.ArrayLike, scores: npt.ArrayLike, *, level: fl
         positive: Whether each picture is of the class, (N,) booleans.
         scores: Any score that rises with the class's probability, (N,).
         level: Of the interval, in (0, 1).
+        scale: ``"logit"``; or ``"plain"``, value plus or minus z standard errors, cut at 0 and 1, as pROC and most
+            papers print it.
 
     Returns:
         All NaN where one side has no pictures or a score is NaN. Where no picture's share of the area differs from
         another's (an AUROC of 1 or 0, or a constant score) the method has no spread to go by, and the bounds are NaN.
 
     Raises:
-        ValueError: The shapes differ, or ``level`` is outside (0, 1).
+        ValueError: The shapes differ, ``level`` is outside (0, 1), or there is no such scale.
 
     >>> found = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1])
     >>> f"{found.value:.3f} {found.se:.4f} ({found.low:.3f}-{found.high:.3f})"
-    '0.889 0.1571 (0.581-1.000)'
+    '0.889 0.1571 (0.261-0.995)'
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
+    if scale not in get_args(Scale):
+        raise ValueError(f"scale must be one of {', '.join(get_args(Scale))}, got {scale!r}")
     labels, values = np.asarray(positive).astype(bool), np.asarray(scores, np.float64)
     if labels.ndim != 1 or values.shape != labels.shape:
         raise ValueError(
@@ -97,7 +112,11 @@ def delong_interval(positive: npt.ArrayLike, scores: npt.ArrayLike, *, level: fl
     if not se > _NO_SPREAD:
         return AurocInterval(value=area, se=se, low=nan, high=nan)
     half = NormalDist().inv_cdf(0.5 + level / 2) * se
-    return AurocInterval(value=area, se=se, low=max(0.0, area - half), high=min(1.0, area + half))
+    if scale == "plain":
+        return AurocInterval(value=area, se=se, low=max(0.0, area - half), high=min(1.0, area + half))
+    # With a spread the area is neither 0 nor 1; the error of its log-odds is that of the area by their slope there.
+    low, high = logit_bounds(area, half)
+    return AurocInterval(value=area, se=se, low=low, high=high)
 
 
 def delong_paired(

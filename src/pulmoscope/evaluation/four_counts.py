@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pulmoscope.evaluation.bootstrap import group_codes
+from pulmoscope.evaluation.clustered import clustered_interval, effective_size
+from pulmoscope.evaluation.confusion import confusion_by_group
 from pulmoscope.evaluation.intervals import wilson
 from pulmoscope.evaluation.result import Estimate
+from pulmoscope.files import or_null
 
 RATES = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative")
+_COUNTS = ("true_positives", "false_negatives", "false_positives", "true_negatives")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffectiveSizes:
+    """How many independent pictures each rate is worth (:func:`~pulmoscope.evaluation.effective_size`).
+
+    Attributes:
+        diseased: The sensitivity; NaN where undefined, as the others.
+        others: The specificity.
+        called: The PPV.
+        cleared: The NPV.
+    """
+
+    diseased: float
+    others: float
+    called: float
+    cleared: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +48,8 @@ class Diagnostic:
         false_negatives: Diseased and not called.
         false_positives: Not diseased and called.
         true_negatives: Neither.
+        effective: Effective sample sizes of the rates, which their intervals are of; those of the counts where every
+            picture is of another patient.
         sensitivity: TP / (TP + FN), Wilson's interval, as the next three; NaN where a denominator is 0.
         specificity: TN / (TN + FP).
         ppv: TP / (TP + FP) at the prevalence of these very pictures.
@@ -38,6 +63,7 @@ class Diagnostic:
     false_negatives: int
     false_positives: int
     true_negatives: int
+    effective: EffectiveSizes
     sensitivity: Estimate
     specificity: Estimate
     ppv: Estimate
@@ -45,23 +71,43 @@ class Diagnostic:
     lr_positive: Estimate
     lr_negative: Estimate
 
+    @property
+    def total(self) -> int:
+        """Pictures that were judged."""
+        return self.true_positives + self.false_negatives + self.false_positives + self.true_negatives
+
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, None where undefined."""
-        counts = {
-            "true_positives": self.true_positives, "false_negatives": self.false_negatives,
-            "false_positives": self.false_positives, "true_negatives": self.true_negatives,
+        sizes = {name: or_null(size) for name, size in asdict(self.effective).items()}
+        return {
+            "counts": {name: getattr(self, name) for name in _COUNTS}, "effective_sizes": sizes,
+            **{name: getattr(self, name).as_dict() for name in RATES},
         }  # fmt: skip
-        return {"counts": counts} | {name: getattr(self, name).as_dict() for name in RATES}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Diagnostic:
+        """Read :meth:`as_dict` back, with 95% intervals; without effective sizes, pictures are taken as independent.
+
+        Raises:
+            KeyError, TypeError or ValueError: It is not one.
+        """
+        tp, fn, fp, tn = (content["counts"][name] for name in _COUNTS)
+        stored = content.get("effective_sizes")
+        if stored is None:
+            return diagnostic_counts(tp, fn, fp, tn)
+        sizes = {name: math.nan if one is None else float(one) for name, one in stored.items()}
+        return diagnostic_counts(tp, fn, fp, tn, effective=EffectiveSizes(**sizes))
 
 
-def diagnostic(called: npt.ArrayLike, positive: npt.ArrayLike, level: float = 0.95) -> Diagnostic:
+def diagnostic(
+    called: npt.ArrayLike, positive: npt.ArrayLike, groups: npt.ArrayLike | None = None, level: float = 0.95
+) -> Diagnostic:
     """Judge calls against the truth.
-
-    Pictures are taken as independent: of several of one patient they are not.
 
     Args:
         called: Whether each picture is called diseased, (N,) booleans.
         positive: Whether it is, (N,) booleans.
+        groups: Group (patient) of each picture, (N,) names or numbers; each picture for itself if left out.
         level: Of the intervals, in (0, 1).
 
     Raises:
@@ -70,16 +116,40 @@ def diagnostic(called: npt.ArrayLike, positive: npt.ArrayLike, level: float = 0.
     said, true = np.asarray(called).astype(bool), np.asarray(positive).astype(bool)
     if said.ndim != 1 or said.shape != true.shape:
         raise ValueError(f"expected two arrays of one shape (N,), got {said.shape} and {true.shape}")
-    return diagnostic_counts(
-        int((said & true).sum()), int((~said & true).sum()), int((said & ~true).sum()),
-        int((~said & ~true).sum()), level,
+    counts = (
+        int((said & true).sum()), int((~said & true).sum()), int((said & ~true).sum()), int((~said & ~true).sum()),
     )  # fmt: skip
+    if groups is None:
+        return diagnostic_counts(*counts, level)
+    codes, count = group_codes(groups)
+    if codes.shape != true.shape:
+        raise ValueError(f"expected groups of shape {true.shape}, got {codes.shape}")
+    by_group = confusion_by_group(true, said, codes, classes=2, groups=count)
+    right = np.stack([by_group[:, 1, 1], by_group[:, 0, 0]] * 2, axis=1)
+    of = np.concatenate([by_group.sum(axis=2)[:, ::-1], by_group.sum(axis=1)[:, ::-1]], axis=1)
+    names = ("diseased", "others", "called", "cleared")
+    sizes = dict(zip(names, effective_size(right, of, level).tolist(), strict=True))
+    return diagnostic_counts(*counts, level, EffectiveSizes(**sizes))
 
 
 def diagnostic_counts(
-    true_positives: int, false_negatives: int, false_positives: int, true_negatives: int, level: float = 0.95
+    true_positives: int,
+    false_negatives: int,
+    false_positives: int,
+    true_negatives: int,
+    level: float = 0.95,
+    effective: EffectiveSizes | None = None,
 ) -> Diagnostic:
     """:func:`diagnostic` from the four counts.
+
+    Args:
+        true_positives: Diseased and called.
+        false_negatives: Diseased and not called.
+        false_positives: Not diseased and called.
+        true_negatives: Neither.
+        level: Of the intervals, in (0, 1).
+        effective: Sample sizes that the intervals are of; those of the counts if left out, which takes the pictures as
+            independent.
 
     Raises:
         ValueError: A count below 0, or ``level`` outside (0, 1).
@@ -93,12 +163,16 @@ def diagnostic_counts(
         raise ValueError(f"counts must not be negative, got {tp}, {fn}, {fp}, {tn}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
+    sizes = effective or EffectiveSizes(
+        diseased=float(tp + fn), others=float(tn + fp), called=float(tp + fp), cleared=float(tn + fn)
+    )
     return Diagnostic(
-        true_positives=tp, false_negatives=fn, false_positives=fp, true_negatives=tn,
-        sensitivity=_share(tp, tp + fn, level), specificity=_share(tn, tn + fp, level),
-        ppv=_share(tp, tp + fp, level), npv=_share(tn, tn + fn, level),
-        lr_positive=_likelihood_ratio(tp, tp + fn, fp, fp + tn, level),
-        lr_negative=_likelihood_ratio(fn, tp + fn, tn, fp + tn, level),
+        true_positives=tp, false_negatives=fn, false_positives=fp, true_negatives=tn, effective=sizes,
+        sensitivity=_share(tp, tp + fn, sizes.diseased, level),
+        specificity=_share(tn, tn + fp, sizes.others, level),
+        ppv=_share(tp, tp + fp, sizes.called, level), npv=_share(tn, tn + fn, sizes.cleared, level),
+        lr_positive=_likelihood_ratio(tp, tp + fn, fp, fp + tn, sizes, level),
+        lr_negative=_likelihood_ratio(fn, tp + fn, tn, fp + tn, sizes, level),
     )  # fmt: skip
 
 
@@ -170,19 +244,27 @@ def per_thousand(judged: Diagnostic, prevalence: float) -> PerThousand:
     )  # fmt: skip
 
 
-def _share(successes: int, trials: int, level: float) -> Estimate:
-    low, high = wilson(successes, trials, level)
+def _share(successes: int, trials: int, effective: float, level: float) -> Estimate:
+    low, high = clustered_interval(wilson, successes, trials, effective, level)
     return Estimate(
         value=_ratio(successes, trials), low=float(low), high=float(high), n=trials, method="wilson"
     )
 
 
-def _likelihood_ratio(diseased: int, of_diseased: int, others: int, of_others: int, level: float) -> Estimate:
-    """(diseased / of_diseased) / (others / of_others), log method (Simel et al. 1991, J Clin Epidemiol 44:763)."""
+def _likelihood_ratio(
+    diseased: int, of_diseased: int, others: int, of_others: int, sizes: EffectiveSizes, level: float
+) -> Estimate:
+    """(diseased / of_diseased) / (others / of_others), log method (Simel et al. 1991, J Clin Epidemiol 44:763).
+
+    The variance of each side is that of its effective size; the sides are taken as independent.
+    """
     value = _ratio(_ratio(diseased, of_diseased), _ratio(others, of_others))
     low = high = math.nan
     if diseased and others:
-        se = math.sqrt(1 / diseased - 1 / of_diseased + 1 / others - 1 / of_others)
+        # (1 - p) / (p n*) is 1 / k - 1 / n where n* is n.
+        se = math.sqrt(
+            (of_diseased / diseased - 1) / sizes.diseased + (of_others / others - 1) / sizes.others
+        )
         factor = math.exp(NormalDist().inv_cdf(0.5 + level / 2) * se)
         low, high = value / factor, value * factor
     return Estimate(value=value, low=low, high=high, n=of_diseased + of_others, method="simel")

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from pulmoscope.errors import PulmoscopeError, TableError
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
+from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
-from pulmoscope.evaluation.intervals import percentile_interval, wilson
+from pulmoscope.evaluation.delong import delong_interval
+from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
 from pulmoscope.evaluation.predictions import Predictions, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
-# Proportions of pictures, whose k and n go into Wilson's interval.
+# Proportions of pictures, whose k and n of each group go into Wilson's interval.
 _PROPORTIONS = {
     "accuracy": rates.accuracy_counts,
     "sensitivity": rates.sensitivity_counts,
@@ -46,8 +48,11 @@ def evaluate(
     Args:
         predictions: The table, a data frame in its form, or the path of a CSV or Parquet file.
         split: The rows to judge; None for all. A table in which no row has a split is judged whole.
-        intervals: ``"default"``: Wilson for proportions (accuracy, sensitivity, specificity, PPV, NPV), percentile
-            bootstrap over groups for the rest; ``"patient-bootstrap"``: bootstrap over groups for all.
+        intervals: ``"default"``: Wilson for proportions (accuracy, sensitivity, specificity, PPV, NPV), bootstrap over
+            groups (:func:`~pulmoscope.evaluation.bootstrap_interval`) for the rest; ``"exact"``: Clopper-Pearson for
+            proportions, DeLong for the AUROC of a class, bootstrap for the rest; ``"patient-bootstrap"``: bootstrap
+            over groups for all. Where groups hold several pictures, Wilson and Clopper-Pearson are taken at the
+            effective sample size (:func:`~pulmoscope.evaluation.effective_size`).
         replicates: Bootstrap replicates, at least 1.
         seed: Seed of the bootstrap; the same seed gives the same intervals whatever the order of the rows.
         model: The model to judge, where the table holds several.
@@ -75,7 +80,10 @@ def evaluate(
         draw_weights(groups, replicates, np.random.default_rng(seed)),
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
-    found = _estimates(counts, areas, drawn, groups=groups, all_bootstrap=method == "patient-bootstrap")
+    by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
+    found = _estimates(counts, areas, drawn, by_group, groups=groups, method=method)
+    if method == "exact" and probabilities is not None:
+        found["auroc"] = [_delong(truth == index, probabilities[:, index]) for index in range(size)]
     by_class = {
         name: ClassMetrics(
             support=int(counts[index].sum()), **{metric: found[metric][index] for metric in BY_CLASS}
@@ -147,9 +155,10 @@ def _estimates(
     counts: npt.NDArray[np.int64],
     areas: npt.NDArray[np.float64],
     drawn: Replicates,
+    by_group: npt.NDArray[np.int64],
     *,
     groups: int,
-    all_bootstrap: bool,
+    method: IntervalMethod,
 ) -> dict[str, list[Estimate]]:
     values, replicated = _values(counts, areas), _values(drawn.confusions, drawn.aurocs)
     everything = int(counts.sum())
@@ -159,10 +168,12 @@ def _estimates(
             _PROPORTIONS[name](counts) if name in _PROPORTIONS else (None, np.full(len(points), everything))
         )
         trials = np.atleast_1d(n).astype(np.int64)
-        if k is not None and not all_bootstrap:
-            low, high = (np.atleast_1d(bound) for bound in wilson(k, n, LEVEL))
+        if k is not None and method != "patient-bootstrap":
+            bounds, called = (clopper_pearson, "clopper-pearson") if method == "exact" else (wilson, "wilson")
+            effective = effective_size(*_PROPORTIONS[name](by_group), LEVEL)
+            low, high = map(np.atleast_1d, clustered_interval(bounds, k, n, effective, LEVEL))
             found[name] = [
-                Estimate(value=float(v), low=float(a), high=float(b), n=int(size), method="wilson")
+                Estimate(value=float(v), low=float(a), high=float(b), n=int(size), method=called)
                 for v, a, b, size in zip(points, low, high, trials, strict=True)
             ]
         else:
@@ -173,11 +184,13 @@ def _estimates(
     return found
 
 
+def _delong(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> Estimate:
+    found = delong_interval(positive, scores, level=LEVEL)
+    return Estimate(value=found.value, low=found.low, high=found.high, n=len(scores), method="delong")
+
+
 def _bootstrapped(value: float, replicates: npt.NDArray[np.float64], n: int, groups: int) -> Estimate:
-    low, high, undefined = percentile_interval(replicates, LEVEL)
-    if groups < 2 or np.isnan(value):
-        # One group drawn again and again is always the same: its spread says nothing.
-        low = high = float("nan")
+    low, high, undefined = bootstrap_interval(value, replicates, groups=groups, level=LEVEL)
     return Estimate(value=value, low=low, high=high, n=n, method="bootstrap", undefined_replicates=undefined)
 
 
@@ -189,11 +202,18 @@ def _notes(
         notes.append("the table names no split: all rows are judged")
     if groups < len(table):
         note = f"{len(table)} pictures come from {groups} groups (patients), which the bootstrap draws whole"
-        if intervals == "default":
-            note += "; Wilson intervals take pictures as independent: patient-bootstrap does not"
+        if intervals != "patient-bootstrap":
+            note += "; Wilson" if intervals == "default" else "; exact"
+            note += " intervals are those of the effective sample size, which the likeness of such pictures lowers"
+        if intervals == "exact" and table.probabilities is not None:
+            note += "; DeLong's take pictures as independent and are too narrow: patient-bootstrap does not"
         notes.append(note)
     if groups < 2:
-        notes.append("one group only: bootstrap intervals are undefined")
+        notes.append(
+            "one group only: intervals are undefined"
+            if len(table) > 1
+            else "one group only: bootstrap intervals are undefined"
+        )
     if table.probabilities is None:
         notes.append("the table has no probabilities: AUROC is undefined")
     elif "prediction" in table.frame:
@@ -206,6 +226,10 @@ def _notes(
                                           strict=True) if not count]  # fmt: skip
     if absent:
         notes.append(f"no picture is of class {', '.join(absent)}: its sensitivity and AUROC are undefined")
+    if any(one.method == "delong" and np.isnan(one.low) and not np.isnan(one.value) for one in found):
+        notes.append(
+            "DeLong's interval is undefined where an AUROC is 0 or 1, or rests on one picture of a side"
+        )
     if any(one.method == "bootstrap" and one.low == one.high for one in found):
         notes.append("a bootstrap interval without width means that no replicate differed, not certainty")
     return tuple(notes)

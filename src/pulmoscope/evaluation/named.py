@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import draw_weights, group_codes, resample
-from pulmoscope.evaluation.intervals import percentile_interval
+from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, Estimate
@@ -118,7 +118,5 @@ def _from_accuracy(accuracy: Estimate, classes: int) -> Estimate:
 
 
 def _bootstrapped(value: float, replicates: FloatArray, n: int, groups: int) -> Estimate:
-    low, high, undefined = percentile_interval(replicates)
-    if groups < 2 or np.isnan(value):
-        low = high = float("nan")
+    low, high, undefined = bootstrap_interval(value, replicates, groups=groups)
     return Estimate(value=value, low=low, high=high, n=n, method="bootstrap", undefined_replicates=undefined)

@@ -76,6 +76,11 @@ class Rule:
             f"at a prevalence of {self.prevalence:g}"
         )
 
+    @property
+    def code(self) -> str:
+        """As it is typed: ``sensitivity>=0.95``, ``specificity>=0.95``, ``youden`` or ``cost``."""
+        return self.kind if self.target is None else f"{self.kind}>={self.target:g}"
+
     def as_dict(self) -> dict[str, Any]:
         """Its JSON form."""
         costs = None if self.costs is None else {"miss": self.costs[0], "false_alarm": self.costs[1]}
@@ -132,10 +137,8 @@ class OperatingPoint:
         Raises:
             PulmoscopeError: It is not one, or damaged.
         """
-        from pulmoscope.evaluation.four_counts import diagnostic_counts
-
         try:
-            rule, counts = content["rule"], content["validation"]["counts"]
+            rule = content["rule"]
             costs = rule["costs"] and (float(rule["costs"]["miss"]), float(rule["costs"]["false_alarm"]))
             threshold = content["threshold"]
             return cls(
@@ -145,10 +148,7 @@ class OperatingPoint:
                 ),
                 threshold=math.nan if threshold is None else float(threshold),
                 chosen_on=str(content["chosen_on"]),
-                validation=diagnostic_counts(
-                    counts["true_positives"], counts["false_negatives"], counts["false_positives"],
-                    counts["true_negatives"],
-                ),
+                validation=Diagnostic.from_dict(content["validation"]),
                 notes=tuple(map(str, content["notes"])),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
@@ -163,6 +163,7 @@ def choose_threshold(
     scores: npt.ArrayLike,
     rule: Rule,
     *,
+    groups: npt.ArrayLike | None = None,
     name: str = "positive",
     chosen_on: str = "val",
 ) -> OperatingPoint:
@@ -172,6 +173,8 @@ def choose_threshold(
         positive: Whether each picture is of the class, (N,) booleans.
         scores: Its probability, (N,) in [0, 1].
         rule: How.
+        groups: Group (patient) of each picture, (N,), for the intervals of how it does there; each picture for itself
+            if left out.
         name: Of the class.
         chosen_on: Of the split that the pictures are from.
 
@@ -191,12 +194,12 @@ def choose_threshold(
         said = f"no picture of the {chosen_on} part {lacking} of class {name}: no threshold can be chosen"
         return OperatingPoint(
             positive=name, rule=rule, threshold=math.nan, chosen_on=chosen_on, notes=(said,),
-            validation=diagnostic(np.zeros(len(labels), bool), labels),
+            validation=diagnostic(np.zeros(len(labels), bool), labels, groups),
         )  # fmt: skip
     sensitivity, specificity = curve.sensitivity, 1 - curve.false_positive_rate
     at, ties = _choose(rule, sensitivity, specificity)
     threshold = _midway(curve.thresholds, at)
-    found = diagnostic(values >= threshold, labels)
+    found = diagnostic(values >= threshold, labels, groups)
     return OperatingPoint(
         positive=name, rule=rule, threshold=threshold, chosen_on=chosen_on, validation=found,
         notes=_notes(rule, ties, curve.thresholds, at, values, chosen_on),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from pulmoscope.evaluation.four_counts import Diagnostic, PerThousand, diagnosti
 from pulmoscope.evaluation.operating import OperatingPoint, Rule, choose_threshold
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate
+from pulmoscope.evaluation.two_parts import group_notes
 
 #: What is asked for where nothing is.
 DEFAULT_RULES = (
@@ -42,6 +43,24 @@ class JudgedPoint:
             "test": None if self.test is None else self.test.as_dict(),
             "per_thousand": None if self.patients is None else self.patients.as_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> JudgedPoint:
+        """Read :meth:`as_dict` back, but for the counts a thousand, which follow from the rest.
+
+        Raises:
+            PulmoscopeError: It is not one, or damaged.
+        """
+        point = OperatingPoint.from_dict(content)
+        try:
+            test = None if content["test"] is None else Diagnostic.from_dict(content["test"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise PulmoscopeError(
+                "this is no judged operating point",
+                code="E_OPERATING",
+                got=f"{type(error).__name__}: {error}"[:200],
+            ) from error
+        return cls(point=point, test=test, patients=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +92,7 @@ class OperatingReport:
         head = [
             f"thresholds chosen on {self.chosen_on} and then fixed; rates on {self.judged_on}, 95% intervals"
         ]
-        blocks = ["\n".join(_lines(one, self.judged_on)) for one in self.points or ()]
+        blocks = [points_text(self.points, self.judged_on)] if self.points else []
         notes = "\n".join(f"note: {note}" for note in self.notes)
         return "\n\n".join([*head, *blocks, *([notes] if notes else [])])
 
@@ -107,22 +126,71 @@ def operating_report(
     if before is None or after is None:
         said = "the table has no probabilities: there is no threshold to choose"
         return OperatingReport(chosen_on=chosen_on, judged_on=judged_on, points=None, notes=(said,))
-    points = []
-    for index, name in enumerate(predictions.classes):
-        if positive not in (None, name):
-            continue
-        for rule in rules:
-            point = choose_threshold(
-                choosing.labels == index, before[:, index], rule, name=name, chosen_on=chosen_on
-            )
-            test = patients = None
-            if not np.isnan(point.threshold):
-                test = diagnostic(point.call(after[:, index]), judging.labels == index)
-                patients = None if prevalence is None else per_thousand(test, prevalence)
-            points.append(JudgedPoint(point=point, test=test, patients=patients))
+    chosen = choose_points(choosing, rules, chosen_on=chosen_on)
+    wanted = [point for point in chosen if positive in (None, point.positive)]
     return OperatingReport(
-        chosen_on=chosen_on, judged_on=judged_on, points=tuple(points), notes=_notes(choosing, judging)
+        chosen_on=chosen_on, judged_on=judged_on, points=judge_points(wanted, judging, prevalence=prevalence),
+        notes=group_notes(choosing, judging),
+    )  # fmt: skip
+
+
+def choose_points(
+    part: Predictions, rules: Sequence[Rule] = DEFAULT_RULES, *, chosen_on: str = "val"
+) -> tuple[OperatingPoint, ...]:
+    """Operating points of every class against the rest, by each rule; none where there are no probabilities.
+
+    Args:
+        part: The rows that choose, with true labels.
+        rules: How thresholds are chosen.
+        chosen_on: What the rows are called.
+    """
+    probabilities = part.probabilities
+    if probabilities is None:
+        return ()
+    return tuple(
+        choose_threshold(
+            part.labels == index,
+            probabilities[:, index],
+            rule,
+            groups=part.groups,
+            name=name,
+            chosen_on=chosen_on,
+        )
+        for index, name in enumerate(part.classes)
+        for rule in rules
     )
+
+
+def judge_points(
+    points: Sequence[OperatingPoint], part: Predictions, *, prevalence: float | None = None
+) -> tuple[JudgedPoint, ...]:
+    """How fixed thresholds do on pictures that did not choose them.
+
+    Args:
+        points: Of classes that the table has.
+        part: The rows that judge, with labels.
+        prevalence: As for :func:`operating_report`.
+
+    Returns:
+        One a point; none where there are no probabilities.
+    """
+    probabilities = part.probabilities
+    if probabilities is None:
+        return ()
+    found = []
+    for point in points:
+        test = patients = None
+        if not np.isnan(point.threshold):
+            index = part.classes.index(point.positive)
+            test = diagnostic(point.call(probabilities[:, index]), part.labels == index, part.groups)
+            patients = None if prevalence is None else per_thousand(test, prevalence)
+        found.append(JudgedPoint(point=point, test=test, patients=patients))
+    return tuple(found)
+
+
+def points_text(points: Sequence[JudgedPoint], part: str) -> str:
+    """The points as text: the thresholds, and the rates on ``part``."""
+    return "\n\n".join("\n".join(_lines(one, part)) for one in points)
 
 
 def _check(
@@ -157,22 +225,6 @@ def _check(
             got=", ".join(table.splits) or "no split at all",
             remedy="a threshold is chosen on validation and judged on test",
         )
-
-
-def _notes(choosing: Predictions, judging: Predictions) -> tuple[str, ...]:
-    notes = []
-    groups = set(judging.groups)
-    if len(groups) < len(judging):
-        notes.append(
-            f"{len(judging)} pictures come from {len(groups)} groups (patients); these intervals take pictures as "
-            "independent and are then too narrow"
-        )
-    shared = len(groups & set(choosing.groups))
-    if shared:
-        notes.append(
-            f"{shared} groups (patients) are in both parts: the rates flatter, as the thresholds have seen them"
-        )
-    return tuple(notes)
 
 
 def _lines(judged: JudgedPoint, part: str) -> list[str]:

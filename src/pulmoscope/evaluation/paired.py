@@ -15,7 +15,7 @@ from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
 from pulmoscope.evaluation.curves import macro_auroc
 from pulmoscope.evaluation.delong import DeLong, delong_paired
-from pulmoscope.evaluation.intervals import percentile_interval
+from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.named import mean_ovr_accuracy, mean_specificity
 
 __all__ = [
@@ -130,10 +130,10 @@ class PairedDifference:
         first: Of the first model; NaN where undefined.
         second: Of the second.
         difference: Second minus first.
-        low: Lower bound of the 95% percentile interval of the difference, over groups.
+        low: Lower bound of the 95% interval of the difference, over groups
+            (:func:`~pulmoscope.evaluation.difference_interval`).
         high: Upper bound.
-        p: Two-sided, by how many replicates lie on the other side of 0: at least 2 / (replicates + 1). With few
-            groups it is too small; McNemar's test is exact.
+        p: Two-sided, of the same t: below 0.05 where the interval leaves 0 out, and only there.
         undefined_replicates: Replicates that were left out because the metric is undefined there.
         drawn: The difference in each replicate, (B,), for what else may be asked of it.
     """
@@ -253,31 +253,16 @@ def paired_difference(
         level: Of the interval, in (0, 1).
 
     >>> found = paired_difference(0.5, 1.0, [0.5, 0.0, 0.5], [1.0, 1.0, 1.0], groups=4)
-    >>> found.difference, found.p
-    (0.5, 0.5)
+    >>> found.difference, round(found.p, 2)
+    (0.5, 0.24)
     """
     difference = second - first
     spread = np.asarray(drawn_second, np.float64) - np.asarray(drawn_first, np.float64)
-    low, high, undefined = percentile_interval(spread, level)
-    p = bootstrap_p(spread)
-    if groups < 2 or np.isnan(difference) or np.isnan(low):
-        low = high = p = float("nan")
+    low, high, p, undefined = difference_interval(difference, spread, groups=groups, level=level)
     return PairedDifference(
         first=first, second=second, difference=difference, low=low, high=high, p=p,
         undefined_replicates=undefined, drawn=spread,
     )  # fmt: skip
-
-
-def bootstrap_p(drawn: npt.ArrayLike) -> float:
-    """Two-sided p-value of replicates of a difference, (B,): twice the smaller share beyond 0, counted with one more.
-
-    >>> bootstrap_p([-1.0, 1.0, 2.0, 3.0])
-    0.8
-    """
-    values = np.asarray(drawn, np.float64)
-    values = values[~np.isnan(values)]
-    beyond = min(int((values <= 0).sum()), int((values >= 0).sum()))
-    return min(1.0, 2 * (beyond + 1) / (len(values) + 1)) if len(values) else float("nan")
 
 
 def _values(

@@ -215,14 +215,23 @@ class Predictions:
         return part
 
 
-def read_predictions(path: str | os.PathLike[str], *, classes: Sequence[str] | None = None) -> Predictions:
+def read_predictions(
+    path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, at_least: int = 1
+) -> Predictions:
     """Read a predictions table that Pulmoscope or another program wrote.
 
     Args:
         path: CSV (UTF-8; comma, semicolon, tab or bar) or Parquet, with the columns of :class:`Predictions`.
         classes: The classes in order; by default as the table has them.
+        at_least: Rows that it must have; 2 where a model is to be judged by it.
 
     Raises:
-        TableError: The file cannot be read, or its rows hold mistakes: all in one message.
+        TableError: The file cannot be read, has too few rows, or its rows hold mistakes: all in one message.
     """
-    return Predictions(read_table(path), classes, name=str(path))
+    found = Predictions(read_table(path), classes, name=str(path))
+    if len(found) < at_least:
+        raise TableError(
+            f"{path} holds too few rows to judge a model by", expected=f"{at_least} rows or more",
+            got=str(len(found)), remedy="give one row for each picture of the test part",
+        )  # fmt: skip
+    return found

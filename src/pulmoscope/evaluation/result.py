@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-IntervalMethod = Literal["default", "patient-bootstrap"]
+IntervalMethod = Literal["default", "exact", "patient-bootstrap"]
 
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 BY_CLASS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc")
@@ -24,7 +24,8 @@ class Estimate:
         low: Lower bound; NaN where undefined.
         high: Upper bound; NaN where undefined.
         n: Pictures that the metric is a rate of: the denominator of a proportion, else all pictures.
-        method: ``"wilson"`` or ``"bootstrap"``.
+        method: ``"wilson"``, ``"clopper-pearson"`` (both at the effective sample size where groups hold several
+            pictures), ``"delong"`` or ``"bootstrap"``.
         undefined_replicates: Bootstrap replicates that were left out because the metric is undefined there.
     """
 
@@ -83,8 +84,9 @@ class Evaluation:
         classes: Metrics of each class, in the order of the classes.
         confusion: Counts, (K, K) integers; rows are the truth.
         level: Confidence level of every interval.
-        intervals: ``"default"`` (Wilson for proportions, bootstrap over groups for the rest) or ``"patient-bootstrap"``
-            (bootstrap over groups for all).
+        intervals: ``"default"`` (Wilson for proportions, bootstrap over groups for the rest), ``"exact"``
+            (Clopper-Pearson for proportions, DeLong for the AUROC of a class, bootstrap over groups for the rest) or
+            ``"patient-bootstrap"`` (bootstrap over groups for all).
         replicates: Bootstrap replicates drawn.
         seed: Seed of the bootstrap.
         notes: What a reader of the numbers must know.

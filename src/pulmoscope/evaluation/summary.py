@@ -16,6 +16,7 @@ _NAMES: Mapping[str, str] = {
 }  # fmt: skip
 _METHODS = {
     "default": "Wilson for proportions, bootstrap over groups (*) for the rest",
+    "exact": "Clopper-Pearson for proportions, DeLong for AUROC, bootstrap over groups (*) for the rest",
     "patient-bootstrap": "bootstrap over groups",
 }
 
@@ -33,7 +34,7 @@ def summarise(evaluation: Evaluation) -> str:
     shown = evaluation.estimates()
     titles = {name: _title(name) for name in shown}
     width = max(map(len, titles.values()))
-    marked = evaluation.intervals == "default"
+    marked = evaluation.intervals != "patient-bootstrap"
     lines = []
     for name, estimate in shown.items():
         if name.startswith("sensitivity ("):

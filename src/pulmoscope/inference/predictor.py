@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from pulmoscope.errors import ImageError
+from pulmoscope.evaluation import PrevalenceShift
 from pulmoscope.imaging import PictureStore, decode
 from pulmoscope.inference.compute import (
     Precision,
@@ -68,10 +69,17 @@ class Predictor:
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto`` uses bfloat16 where the hardware has it and float32 for close calls.
         batch: Pictures a forward pass.
+        prevalence: Applied last: the bundle's probabilities carried over to a place with other shares of the classes.
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str = "auto", precision: Precision = "auto", batch: int = 64
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        batch: int = 64,
+        prevalence: PrevalenceShift | None = None,
     ) -> None:
         self.bundle = bundle
         self.device = choose_device(device)
@@ -79,6 +87,7 @@ class Predictor:
             keep_memory()
         self.precision: Precision = precision
         self.batch = batch
+        self._prevalence = prevalence
         self._network = bundle.network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._reduced = precision == "bfloat16" or (precision == "auto" and bfloat16_pays(self.device))
 
@@ -88,7 +97,7 @@ class Predictor:
         return self.bundle.classes
 
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities (N, C) of pictures as the store keeps them, (N, S, S) uint8."""
+        """Probabilities (N, C) of pictures as the store keeps them, (N, S, S) uint8, after the bundle's calibration."""
         parts = [
             self._probabilities(np.ascontiguousarray(pictures[start : start + self.batch]))
             for start in range(0, len(pictures), self.batch)
@@ -96,6 +105,9 @@ class Predictor:
         if not parts:
             return np.empty((0, len(self.classes)))
         probabilities: NDArray[np.float64] = torch.cat(parts).numpy()
+        for step in (self.bundle.calibration, self._prevalence):
+            if step is not None:
+                probabilities = step.apply(probabilities)
         return probabilities
 
     def predict_store(self, store: PictureStore, image_ids: Iterable[str]) -> NDArray[np.float64]:

@@ -16,6 +16,21 @@ from pulmoscope.evaluation import Predictions, read_predictions
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelPredictions:
+    """What one model answered.
+
+    Attributes:
+        table: Its predictions.
+        raw: The same before its calibration; None where it has none.
+        method: Of its calibration; None where it has none.
+    """
+
+    table: Predictions
+    raw: Predictions | None = None
+    method: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportInputs:
     """Everything that the figures and the page are made from.
 
@@ -29,6 +44,7 @@ class ReportInputs:
         recipe: Content of ``recipe.yaml``, or empty.
         environment: Content of ``environment.json``, or empty.
         model: Content of ``model/model.json``, or empty.
+        models: What each model answered: one of a run, one a fold of a cross-validation; empty without predictions.
     """
 
     folder: Path
@@ -40,6 +56,7 @@ class ReportInputs:
     recipe: dict[str, Any]
     environment: dict[str, Any]
     model: dict[str, Any]
+    models: tuple[ModelPredictions, ...] = ()
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -93,7 +110,26 @@ def read_inputs(folder: Path, part: str = "test") -> ReportInputs:
         recipe=_read_yaml(folder / "recipe.yaml"),
         environment=_read_json(folder / "environment.json"),
         model=_read_json(folder / "model" / "model.json"),
+        models=_read_models(folder),
     )
+
+
+def _read_models(folder: Path) -> tuple[ModelPredictions, ...]:
+    folds = sorted((folder / "folds").glob("fold-*"), key=lambda path: (len(path.name), path.name))
+    found = []
+    for place in folds or [folder]:
+        if not (place / "predictions.parquet").is_file():
+            return ()
+        raw = place / "predictions_raw.parquet"
+        calibration = _read_json(place / "model" / "model.json").get("calibration")
+        found.append(
+            ModelPredictions(
+                table=read_predictions(place / "predictions.parquet"),
+                raw=read_predictions(raw) if raw.is_file() else None,
+                method=str(calibration.get("method")) if isinstance(calibration, dict) else None,
+            )
+        )
+    return tuple(found)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pulmoscope.report.figures.save import draw_figures, kept_epochs
 from pulmoscope.report.inputs import ReportInputs, read_inputs
 from pulmoscope.report.method import method_facts, source_facts, split_facts
 from pulmoscope.report.numbers import show_count, show_rate, show_share, show_stage, value_of
+from pulmoscope.report.page_sections import PageSection, page_sections
 from pulmoscope.report.tables import (
     HEADLINES,
     Table,
@@ -68,15 +69,20 @@ def write_report(run_folder: str | os.PathLike[str], *, part: str = "test") -> P
         StorageError: The page cannot be written.
     """
     inputs = read_inputs(Path(run_folder), part)
+    sections = page_sections(inputs)
     figures = draw_figures(inputs)
+    for section in sections:
+        figures |= section.content.draw(inputs.folder / "figures")
     target = inputs.folder / "report.html"
-    write_text(target, render_page(inputs, figures))
+    write_text(target, render_page(inputs, figures, sections))
     return target
 
 
-def render_page(inputs: ReportInputs, figures: Mapping[str, Path]) -> str:
-    """The page of ``inputs`` with the PNG ``figures`` by name."""
-    return template("report.html.j2").render(**_context(inputs, figures))
+def render_page(
+    inputs: ReportInputs, figures: Mapping[str, Path], sections: Sequence[PageSection] = ()
+) -> str:
+    """The page of ``inputs`` with the PNG ``figures`` by name, those of ``sections`` too."""
+    return template("report.html.j2").render(**_context(inputs, figures, sections))
 
 
 def template(name: str) -> Template:
@@ -93,7 +99,9 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _context(inputs: ReportInputs, figures: Mapping[str, Path]) -> dict[str, Any]:
+def _context(
+    inputs: ReportInputs, figures: Mapping[str, Path], sections: Sequence[PageSection]
+) -> dict[str, Any]:
     scores, cohort, metrics = inputs.scores, inputs.cohort, inputs.metrics
     frame = None if cohort is None else cohort.frame
     info: Mapping[str, Any] = {} if cohort is None else cohort.info
@@ -133,7 +141,8 @@ def _context(inputs: ReportInputs, figures: Mapping[str, Path]) -> dict[str, Any
         ],
         "reference": _reference(scores),
         "classes": class_table(scores),
-        "figures": _embed(inputs, figures, ece),
+        "figures": _embed(_texts(inputs, ece) | _captions(sections), figures),
+        "sections": sections,
         "folds": fold_table(folds, inputs.part) if folds else None,
         "comparison": comparison_table(metrics, parts) if len(parts) > 1 else None,
         "published": _published(inputs),
@@ -203,8 +212,11 @@ def _published(inputs: ReportInputs) -> Table | None:
     )
 
 
-def _embed(inputs: ReportInputs, figures: Mapping[str, Path], ece: float | None) -> dict[str, PageFigure]:
-    texts = _texts(inputs, ece)
+def _captions(sections: Sequence[PageSection]) -> dict[str, tuple[str, str]]:
+    return {name: text for section in sections for name, text in section.content.captions.items()}
+
+
+def _embed(texts: Mapping[str, tuple[str, str]], figures: Mapping[str, Path]) -> dict[str, PageFigure]:
     return {
         name: PageFigure(
             data=base64.b64encode(path.read_bytes()).decode("ascii"),

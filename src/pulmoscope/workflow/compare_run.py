@@ -47,7 +47,7 @@ def compare(
     split: str | None = "test",
     metrics: Sequence[str] = METRICS,
     margin: float | None = None,
-    replicates: int | None = None,
+    replicates: int = 2000,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
 ) -> Comparison:
@@ -60,7 +60,7 @@ def compare(
         split: The rows to compare; None for all.
         metrics: The first decides the leaderboard.
         margin: Of non-inferiority, in (0, 1); None to leave it out.
-        replicates: Of the bootstrap; see :func:`~pulmoscope.evaluation.compare.compare_predictions`.
+        replicates: Of the bootstrap, at least 1.
         seed: Of the bootstrap.
         out: Folder for ``compare.json``, ``pairs.csv``, ``compare.html`` and ``figures/forest.png``; None for none.
 
@@ -93,7 +93,7 @@ def read_contenders(sources: Sequence[str | os.PathLike[str]], models: Sequence[
     given: list[tuple[str | None, str | None, Path, Predictions]] = []
     for source in sources:
         name, path = _named(source)
-        table = read_predictions(_table_of(path))
+        table = read_predictions(_table_of(path), at_least=2)
         several = len(table.models) > 1
         for model in table.models if several else (None,):
             if model is None or not models or model in models:

@@ -14,6 +14,7 @@ from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.files import make_folder
 from pulmoscope.training import Recipe
 from pulmoscope.workflow.run import Run
+from pulmoscope.workflow.settle import RAW_FILE
 from pulmoscope.workflow.training_run import claim, finish, publish_if_finished, train_once
 
 log = logging.getLogger("pulmoscope")
@@ -28,7 +29,7 @@ def cross_validate(recipe: Recipe, cohort: Cohort, folder: Path, *, seed: int, p
         return
     started = time.monotonic()
     folds = sorted(int(fold) for fold in cohort.frame["fold"].dropna().unique())
-    tables, rows = [], []
+    tables, raw, rows = [], [], []
     for fold in folds:
         log.info("fold %d of %d", fold + 1, len(folds))
         part = make_folder(folder / "folds" / f"fold-{fold}")
@@ -36,8 +37,12 @@ def cross_validate(recipe: Recipe, cohort: Cohort, folder: Path, *, seed: int, p
         train_once(recipe, cohort, part, seed=seed, fold=fold, progress=progress)
         run = Run(part)
         tables.append(run.predict("test").frame)
+        raw.append(run.raw_predictions.part("test").frame)
         rows.append({"fold": fold, "test": run.metrics["test"], "val": run.metrics["val"]})
     pooled = Predictions(pd.concat(tables, ignore_index=True), tuple(cohort.classes))
+    if any((folder / "folds" / f"fold-{fold}" / RAW_FILE).is_file() for fold in folds):
+        # Every fold has its own calibration.
+        Predictions(pd.concat(raw, ignore_index=True), tuple(cohort.classes)).write(folder / RAW_FILE)
     pooled.write(folder / "predictions.parquet")
     # Every fold decoded the whole cohort, so each dropped the same pictures.
     held_out = cohort.frame[cohort.frame["image_id"].isin(pooled.frame["image_id"])].copy()

@@ -65,6 +65,23 @@ class Run:
         return read_predictions(path)
 
     @property
+    def raw_predictions(self) -> Predictions:
+        """:attr:`predictions` before any calibration: what the network gives.
+
+        Raises:
+            RunError: The model is calibrated, and the raw ones have gone.
+        """
+        path = self.folder / "predictions_raw.parquet"
+        if path.is_file():
+            return read_predictions(path)
+        if (self.folder / "model").is_dir() and self.model.calibration is not None:
+            raise RunError(
+                f"{self.folder} is calibrated, and {path.name} with its raw probabilities is missing",
+                remedy="copy the run again, with all its files",
+            )
+        return self.predictions
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """The content of ``metrics.json``."""
         path = self.folder / "metrics.json"

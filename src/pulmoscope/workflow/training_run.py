@@ -30,6 +30,7 @@ from pulmoscope.workflow.environment import describe, now
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.runlog import run_log
+from pulmoscope.workflow.settle import RAW_FILE, settle_or_say, with_calibration
 from pulmoscope.workflow.shared import shared_with_training
 from pulmoscope.workflow.summary import is_leaked
 
@@ -106,10 +107,17 @@ def train_once(
             progress=progress,
         )
     bundle = _bundle(recipe, parts.cohort, fitted, seed)
+    with one_line(recipe, "prediction"):
+        validation = _predict_validation(bundle, fitted, parts, recipe)
+    if validation is not None:
+        bundle = settle_or_say(bundle, validation, recipe.evaluate.calibration)
     bundle.save(folder / "model")
     with one_line(recipe, "prediction"):
-        predictions = _predict(bundle, fitted, parts, recipe)
-    predictions.write(folder / "predictions.parquet")
+        test = _predict(replace(bundle, calibration=None), parts, recipe, "test")
+    raw = [part.frame for part in (validation, test) if part is not None]
+    predictions = write_predictions(
+        folder, Predictions(pd.concat(raw, ignore_index=True), bundle.classes), bundle
+    )
     metrics: dict[str, Any] = {
         part: evaluate(predictions, split=part, replicates=recipe.evaluate.replicates).as_dict()
         for part in ("val", "test")
@@ -202,10 +210,10 @@ def claim(folder: Path, recipe: Recipe, cohort: Cohort, seed: int, resume: bool)
             for name, value in identity.items()
             if before.get(name) != value
         ]
-        if (folder / "recipe.yaml").read_text("utf-8") != recipe.as_yaml():
-            changed.append(
-                "the recipe (" + _recipe_difference(load_recipe(folder / "recipe.yaml"), recipe) + ")"
-            )
+        # Recipes are compared, not texts: a field that came after the run was begun has its default there.
+        differences = _recipe_difference(load_recipe(folder / "recipe.yaml"), recipe)
+        if differences:
+            changed.append(f"the recipe ({differences})")
         if changed:
             raise RunError(
                 f"{folder} was begun with other settings: {', '.join(changed)}",
@@ -277,21 +285,40 @@ def _predictor(bundle: Bundle, recipe: Recipe) -> Predictor:
     return Predictor(bundle, device=recipe.train.device, precision=recipe.train.precision)
 
 
-def _predict(bundle: Bundle, fitted: Fitted | FittedCascade, parts: Parts, recipe: Recipe) -> Predictions:
-    """Validation and test; a network trained again on validation pictures too must not be judged on them."""
-    answers = _predictor(bundle, recipe)
-    chooser = answers
-    if fitted.selected is not None:
-        chooser = _predictor(replace(bundle, weights=_state(fitted.selected)), recipe)
+def _predict_validation(
+    bundle: Bundle, fitted: Fitted | FittedCascade, parts: Parts, recipe: Recipe
+) -> Predictions | None:
+    """Raw probabilities of the validation part; a network trained again on it too must not be judged on it."""
+    if fitted.selected is None:
+        return _predict(bundle, parts, recipe, "val")
+    if recipe.evaluate.calibration != "none":
+        log.warning(
+            "the network was trained again on validation too: its calibration is fitted on the network before that"
+        )
+    return _predict(replace(bundle, weights=_state(fitted.selected)), parts, recipe, "val")
+
+
+def _predict(bundle: Bundle, parts: Parts, recipe: Recipe, part: str) -> Predictions | None:
     frame = parts.cohort.frame
-    tables = []
-    for predictor, part in ((chooser, "val"), (answers, "test")):
-        rows = frame[frame["split"] == part].reset_index(drop=True)
-        if not len(rows):
-            continue
-        probabilities = predictor.predict_store(parts.store, rows["image_id"])
-        tables.append(predictions_table(rows, probabilities, bundle.classes).frame)
-    return Predictions(pd.concat(tables, ignore_index=True), bundle.classes)
+    rows = frame[frame["split"] == part].reset_index(drop=True)
+    if not len(rows):
+        return None
+    probabilities = _predictor(bundle, recipe).predict_store(parts.store, rows["image_id"])
+    return predictions_table(rows, probabilities, bundle.classes)
+
+
+def write_predictions(folder: Path, raw: Predictions, bundle: Bundle) -> Predictions:
+    """Write what the model answers, and beside it the raw probabilities where a calibration changed them.
+
+    The raw ones come first and go last, so that they are there whenever ``predictions.parquet`` is calibrated.
+    """
+    predictions = with_calibration(raw, bundle.calibration)
+    if bundle.calibration is not None:
+        raw.write(folder / RAW_FILE)
+    predictions.write(folder / "predictions.parquet")
+    if bundle.calibration is None:
+        (folder / RAW_FILE).unlink(missing_ok=True)
+    return predictions
 
 
 def predictions_table(frame: pd.DataFrame, probabilities: Any, classes: Sequence[str]) -> Predictions:

@@ -32,6 +32,7 @@ def draw_calibration_pair(
     after: npt.ArrayLike,
     *,
     bins: int = 10,
+    groups: npt.ArrayLike | None = None,
     titles: tuple[str, str] = ("Before", "After"),
 ) -> Figure:
     """Draw both reliability diagrams in bins of equal mass, with the confidences' histograms below.
@@ -41,12 +42,13 @@ def draw_calibration_pair(
         before: The model's probabilities, (N, C) in [0, 1].
         after: The recalibrated ones, (N, C).
         bins: Number of bins, as many pictures in each as ties allow.
+        groups: Group (patient) of each picture, (N,), for the intervals; each picture for itself if left out.
         titles: Of the two sides.
     """
     figure = new_figure(10.4, 6.2)
     panels = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[3.4, 1])
     pairs = [np.asarray(one, np.float64) for one in (before, after)]
-    found = [reliability(labels, one, bins, "mass") for one in pairs]
+    found = [reliability(labels, one, bins, "mass", groups) for one in pairs]
     tops = [one.max(axis=1) for one in pairs]
     # Confidences of C classes are at least 1 / C: what lies below is empty paper.
     left = min([1.0, *(float(top.min(initial=1.0)) for top in tops)])

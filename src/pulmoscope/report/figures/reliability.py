@@ -14,15 +14,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_reliability(labels: npt.ArrayLike, probabilities: npt.ArrayLike, bins: int = 10) -> Figure:
+def draw_reliability(
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    bins: int = 10,
+    groups: npt.ArrayLike | None = None,
+) -> Figure:
     """Draw accuracy against the predicted class's probability, with 95% intervals, and the counts below.
 
     Args:
         labels: True classes, (N,) integers.
         probabilities: (N, C) in [0, 1].
         bins: Number of bins of equal width.
+        groups: Group (patient) of each picture, (N,), for the intervals; each picture for itself if left out.
     """
-    found = reliability(labels, probabilities, bins)
+    found = reliability(labels, probabilities, bins, groups=groups)
     figure = new_figure(6.4, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1.3, linestyle=(0, (4, 3)), label="perfect calibration")

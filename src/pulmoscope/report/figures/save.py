@@ -64,7 +64,7 @@ def draw_figures(inputs: ReportInputs) -> dict[str, Path]:
         return saved
     figure = draw_roc(judged.labels, probabilities, judged.classes, inputs.scores["classes"])
     saved["roc"] = save_png(figure, target / "roc.png")
-    figure = draw_reliability(judged.labels, probabilities)
+    figure = draw_reliability(judged.labels, probabilities, groups=judged.groups)
     saved["reliability"] = save_png(figure, target / "reliability.png")
     cells = grid_cells(inputs)
     if cells:

@@ -1,0 +1,405 @@
+"""Do the 95% intervals hold the truth 95 times in 100? Exact where the outcomes can be summed, else simulated.
+
+Binomial, likelihood-ratio and predictive-value intervals: summed over all outcomes but a millionth of their
+probability. DeLong, paired differences and the bootstrap over groups: 3,000 data sets each, so that the Monte Carlo
+error of a coverage of 95% is 0.4 points. Patients have 1 to 6 pictures, all of the patient's class, whose scores share
+a part of their variance (the intraclass correlation). Replicates are computed for all at once, by products of matrices;
+before each setting this is compared with :func:`pulmoscope.evaluation.resample` on the same draws.
+
+    python benchmarks/coverage.py [--simulations 3000] [--replicates 500] [--out FILE]
+    python benchmarks/coverage.py --table    # results/coverage.json into the table of docs/witnesses.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binom, norm
+
+from pulmoscope.evaluation import (
+    accuracy,
+    bootstrap_interval,
+    clopper_pearson,
+    clustered_interval,
+    delong_interval,
+    delong_paired,
+    diagnostic_counts,
+    difference_interval,
+    draw_weights,
+    effective_size,
+    macro_auroc,
+    macro_f1,
+    one_vs_rest_auroc,
+    paired_score_interval,
+    per_thousand,
+    percentile_interval,
+    resample,
+    wilson,
+)
+from pulmoscope.evaluation.intervals import logit_bounds
+
+Floats = npt.NDArray[np.float64]
+Row = dict[str, Any]
+SHARES = (0.5, 0.3, 0.2)
+#: Probability of outcomes that are left out of an exact sum.
+LEFT_OUT = 1e-6
+
+
+def row(
+    interval: str, setting: str, held: float, *, undefined: float = 0.0, simulations: int | None = None
+) -> Row:
+    """One line of the results: coverage among the data sets that have an interval, in percent."""
+    return {
+        "interval": interval, "setting": setting, "coverage": round(100 * held, 2),
+        "undefined": round(100 * undefined, 2), "simulations": simulations,
+    }  # fmt: skip
+
+
+# --- exact --------------------------------------------------------------------------------------------------
+
+
+def proportions() -> Iterator[Row]:
+    """Wilson and Clopper-Pearson by n, at the printed rates and on average over rates."""
+    rates = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98)
+    grid = np.linspace(0.5, 0.98, 481)
+    for (name, interval), n in product(
+        (("Wilson", wilson), ("Clopper-Pearson", clopper_pearson)), (30, 60, 100, 200, 400, 600)
+    ):
+        k = np.arange(n + 1)
+        low, high = interval(k, n)
+
+        def held(p: float, low: Floats = low, high: Floats = high, k: Any = k, n: int = n) -> float:
+            return float(binom.pmf(k, n, p)[(low <= p) & (p <= high)].sum())
+
+        for p in rates:
+            yield row(name, f"n {n}, rate {p:g}", held(p))
+        yield row(
+            f"{name}, mean over rates", f"n {n}, rates .5 to .98", float(np.mean([held(p) for p in grid]))
+        )
+
+
+def of_four_counts() -> Iterator[Row]:
+    """Likelihood ratios, and predictive values at a prevalence of 10%, over two independent binomials."""
+    for (ill, others), (sensitivity, specificity) in product(
+        ((50, 50), (100, 200), (200, 400)), ((0.8, 0.8), (0.9, 0.85), (0.85, 0.95))
+    ):
+        odds, complement = sensitivity / (1 - specificity), (1 - sensitivity) / specificity
+        true = {
+            "LR+": odds, "LR-": complement, "PPV at a prevalence": odds / (odds + 9),
+            "NPV at a prevalence": 9 / (9 + complement),
+        }  # fmt: skip
+        held, defined = dict.fromkeys(true, 0.0), dict.fromkeys(true, 0.0)
+        of_ill, of_others = (
+            binom.pmf(np.arange(n + 1), n, rate)
+            for n, rate in ((ill, sensitivity), (others, 1 - specificity))
+        )
+        for tp, fp in product(
+            *(np.flatnonzero(one > LEFT_OUT / 100).tolist() for one in (of_ill, of_others))
+        ):
+            weight = float(of_ill[tp] * of_others[fp])
+            if weight < LEFT_OUT / 1e4:
+                continue
+            judged = diagnostic_counts(tp, ill - tp, fp, others - fp)
+            there = per_thousand(judged, 0.1)
+            for name, one in zip(
+                true, (judged.lr_positive, judged.lr_negative, there.ppv, there.npv), strict=True
+            ):
+                defined[name] += weight * (not np.isnan(one.low))
+                held[name] += weight * (one.low <= true[name] <= one.high)
+        setting = f"{ill} diseased, {others} others, sensitivity {sensitivity:g}, specificity {specificity:g}"
+        for name in true:
+            yield row(name, setting, held[name] / defined[name], undefined=1 - defined[name])
+
+
+# --- simulated, pictures independent ------------------------------------------------------------------------
+
+
+def shares_won(positives: int, scores: Floats) -> tuple[Floats, Floats]:
+    """DeLong's components without ties, (S, P) and (S, M), of scores (S, N) whose first P are of positives."""
+    ranks = scores.argsort(axis=1).argsort(axis=1)
+    above, below = ranks[:, :positives], ranks[:, positives:]
+    inner = [one.argsort(axis=1).argsort(axis=1) for one in (above, below)]
+    return (above - inner[0]) / below.shape[1], 1 - (below - inner[1]) / positives
+
+
+def areas(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """DeLong's interval of one AUROC and of the difference of two, two normal scores, all data sets at once."""
+    for area, n, share in product((0.75, 0.9, 0.97), (100, 300, 600), (0.5, 0.2)):
+        sides = round(share * n), n - round(share * n)
+        positive = np.arange(n) < sides[0]
+        common, *own = random.normal(size=(3, simulations, n))
+        first, second = (
+            np.sqrt(0.6) * common + np.sqrt(0.4) * one + np.sqrt(2) * norm.ppf(level) * positive
+            for one, level in zip(own, (area, area - 0.03), strict=True)
+        )
+        parts = [shares_won(sides[0], one) for one in (first, second)]
+
+        def error(of: Any, sides: Any = sides) -> Floats:
+            return np.sqrt(sum(of[at].var(axis=1, ddof=1) / sides[at] for at in (0, 1)))
+
+        values = parts[0][0].mean(axis=1)
+        se = error(parts[0])
+        defined = se > 1e-12
+        bounds = np.array([
+            logit_bounds(value, 1.959963984540054 * one)
+            for value, one in zip(values[defined], se[defined], strict=True)
+        ])  # fmt: skip
+        difference = parts[1][0].mean(axis=1) - values
+        half = 1.959963984540054 * error([parts[1][at] - parts[0][at] for at in (0, 1)])
+        # The same as the package's own, data set by data set.
+        for at in range(3):
+            alone, both = delong_interval(positive, first[at]), delong_paired(positive, first[at], second[at])
+            np.testing.assert_allclose([alone.value, alone.se], [values[at], se[at]], rtol=1e-9)
+            np.testing.assert_allclose(
+                [both.low, both.high], [difference[at] - half[at], difference[at] + half[at]], rtol=1e-9
+            )
+        setting = f"AUROC {area:g}, n {n}, {share:.0%} positive"
+        held = float(((bounds[:, 0] <= area) & (area <= bounds[:, 1])).mean())
+        yield row("DeLong", setting, held, undefined=float(1 - defined.mean()), simulations=simulations)
+        held = float((np.abs(values - area) <= 1.959963984540054 * se)[defined].mean())
+        yield row("plain DeLong (not used)", setting, held, simulations=simulations)
+        held = float((np.abs(difference + 0.03) <= half).mean())
+        yield row("DeLong, paired difference", setting, held, simulations=simulations)
+
+
+def paired_scores(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """Tango's interval of two accuracies on the same pictures."""
+    for n, (only_first, only_second) in product(
+        (50, 100, 300, 600), ((0.02, 0.05), (0.05, 0.05), (0.05, 0.12))
+    ):
+        interval = cache(paired_score_interval)
+        drawn = random.multinomial(n, (only_first, only_second, 1 - only_first - only_second), simulations)
+        bounds = np.array([interval(int(b), int(c), n) for b, c, _ in drawn])
+        true = only_second - only_first
+        held = float(((bounds[:, 0] <= true) & (true <= bounds[:, 1])).mean())
+        yield row(
+            "Tango, paired difference", f"n {n}, one alone right {only_first:.0%} : {only_second:.0%}", held,
+            simulations=simulations,
+        )  # fmt: skip
+
+
+# --- simulated, several pictures a patient ------------------------------------------------------------------
+
+
+def pictures(groups: int, sizes: int, correlation: float, apart: float, random: np.random.Generator) -> Any:
+    """Groups (N,), classes (N,) and two models' probabilities (2, N, 3); the second is a little better."""
+    codes = np.repeat(np.arange(groups), random.integers(1, sizes + 1, groups))
+    truth = random.choice(3, groups, p=SHARES)[codes]
+    shared, own = random.normal(size=(2, groups, 3))[:, codes], random.normal(size=(2, len(codes), 3))
+    noise = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    noise[1] = 0.8 * noise[0] + 0.6 * noise[1]
+    logits = noise + np.array([apart, apart + 0.2])[:, None, None] * np.eye(3)[truth]
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return codes, truth, raised / raised.sum(axis=-1, keepdims=True)
+
+
+def counts_by_group(codes: Any, cells: Any, groups: int, kinds: int) -> Floats:
+    """How many pictures of each kind each group has, (G, kinds)."""
+    return (
+        np.bincount(codes * kinds + cells, minlength=groups * kinds).reshape(groups, kinds).astype(np.float64)
+    )
+
+
+def group_areas(weights: npt.NDArray[np.float32], codes: Any, truth: Any, scores: Floats) -> Floats:
+    """AUROC of each class in each replicate, (B, 3), weights (B, G); a group's pictures are all of one class."""
+    found = []
+    for index in range(3):
+        sides = [np.flatnonzero(truth == index), np.flatnonzero(truth != index)]
+        above = (scores[sides[0], index][:, None] > scores[sides[1], index]).astype(np.float32)
+        drawn = []
+        for axis, rows in enumerate(sides):
+            names, starts = np.unique(codes[rows], return_index=True)
+            above = np.add.reduceat(above, starts, axis=axis)
+            drawn.append((weights[:, names], np.bincount(codes[rows])[names].astype(np.float32)))
+        pairs = (drawn[0][0] @ drawn[0][1]).astype(np.float64) * (drawn[1][0] @ drawn[1][1])
+        wins = ((drawn[0][0] @ above) * drawn[1][0]).sum(axis=1, dtype=np.float64)
+        found.append(np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+    return np.stack(found, axis=1)
+
+
+def metrics_of(weights: npt.NDArray[np.float32], codes: Any, truth: Any, soft: Floats) -> dict[str, Floats]:
+    """Each metric of each replicate, (B,); the macro AUROC of 120 patients at most, whose pairs are many."""
+    groups = weights.shape[1]
+    cells = 3 * truth + soft.argmax(axis=1)
+    counts = (weights @ counts_by_group(codes, cells, groups, 9).astype(np.float32)).astype(np.float64)
+    # Acting on class 1 at a threshold of 0.3: net benefit is a ratio of sums, as accuracy is.
+    called = (soft[:, 1] >= 0.3) * (1 + (truth == 1))
+    acted = weights @ counts_by_group(codes, called, groups, 3).astype(np.float32)
+    found = {
+        "accuracy": accuracy(counts.reshape(-1, 3, 3)), "macro F1": macro_f1(counts.reshape(-1, 3, 3)),
+        "net benefit": (acted[:, 2] - acted[:, 1] * 0.3 / 0.7) / acted.sum(axis=1),
+    }  # fmt: skip
+    if groups <= 120:
+        found["macro AUROC"] = macro_auroc(group_areas(weights, codes, truth, soft))
+    return found
+
+
+def true_metrics(apart: float, random: np.random.Generator) -> list[dict[str, float]]:
+    """Of 400,000 pictures, each for itself: what the metrics tend to, whatever the correlation."""
+    _, truth, soft = pictures(400_000, 1, 0.0, apart, random)
+    found = []
+    for one in soft:
+        counts = np.bincount(3 * truth + one.argmax(axis=1), minlength=9).reshape(3, 3)
+        called = one[:, 1] >= 0.3
+        found.append({
+            "accuracy": float(accuracy(counts)), "macro F1": float(macro_f1(counts)),
+            "macro AUROC": float(macro_auroc(one_vs_rest_auroc(truth, one))),
+            "sensitivity": float(counts[2, 2] / counts[2].sum()), "PPV": float(counts[2, 2] / counts[:, 2].sum()),
+            "net benefit": float(((truth == 1) & called).mean() - ((truth != 1) & called).mean() * 0.3 / 0.7),
+        })  # fmt: skip
+    return found
+
+
+def draws(groups: int, replicates: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """As :func:`draw_weights`, all at once: (B, G)."""
+    drawn = random.integers(0, groups, (replicates, groups)) + groups * np.arange(replicates)[:, None]
+    return (
+        np.bincount(drawn.ravel(), minlength=replicates * groups)
+        .reshape(replicates, groups)
+        .astype(np.float32)
+    )
+
+
+def check(groups: int, random: np.random.Generator) -> None:
+    """The products of matrices give what the package's own replicates are."""
+    codes, truth, soft = pictures(groups, 6, 0.5, 1.5, random)
+    weights = np.array(list(draw_weights(groups, 20, random)))
+    plain = resample(
+        weights, truth=truth, predicted=soft[0].argmax(axis=1), probabilities=soft[0], groups=codes, classes=3
+    )
+    fast = metrics_of(weights.astype(np.float32), codes, truth, soft[0])
+    for name, other in (
+        ("accuracy", accuracy(plain.confusions)), ("macro F1", macro_f1(plain.confusions)),
+        ("macro AUROC", macro_auroc(plain.aurocs)),
+    ):  # fmt: skip
+        np.testing.assert_allclose(fast.get(name, other), other, rtol=1e-9)
+
+
+def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -> Iterator[Row]:
+    """From the same replicates over groups: one model, the difference of two, and the percentiles we do not use."""
+    for apart, settings in (
+        (1.5, ((60, 0.7), (120, 0.3), (300, 0.7))),
+        (2.5, ((60, 0.3), (120, 0.7))),
+    ):
+        true = true_metrics(apart, random)
+        for groups, correlation in settings:
+            check(groups, random)
+            held: dict[str, list[bool]] = {}
+
+            def note(name: str, low: float, high: float, value: float, held: Any = held) -> None:
+                held.setdefault(name, []).append(bool(low <= value <= high))
+
+            before: dict[str, Floats] = {}
+            for _ in range(simulations):
+                codes, truth, soft = pictures(groups, 6, correlation, apart, random)
+                weights = draws(groups, replicates, random)
+                # The first row is the data themselves.
+                weights[0] = 1
+                one, two = (metrics_of(weights, codes, truth, each) for each in soft)
+                for name in sorted(one.keys() - {"net benefit"}):
+                    value, drawn = true[0][name], one[name][1:]
+                    low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
+                    note(f"bootstrap over patients, {name}", low, high, value)
+                    note(f"plain percentiles (not used), {name}", *percentile_interval(drawn)[:2], value)
+                    apart_by, moved = true[1][name] - value, two[name] - one[name]
+                    low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
+                    note(f"paired bootstrap, difference of {name}", low, high, apart_by)
+                    low, high, _ = percentile_interval(moved[1:], groups=groups)
+                    note(f"paired percentiles (not used), difference of {name}", low, high, apart_by)
+                    if before:
+                        # Another cohort of the same kind: nothing differs.
+                        shift = one[name] - before[name]
+                        low, high, _, _ = difference_interval(shift[0], shift[1:], groups=groups)
+                        note(f"two cohorts, difference of {name}", low, high, 0.0)
+                low, high, _ = percentile_interval(one["net benefit"][1:], groups=groups)
+                note("decision curve's band, net benefit", low, high, true[0]["net benefit"])
+                before = one
+                for name, interval, value, right, of in proportions_of(truth, soft[0], true[0]):
+                    k, n = (np.bincount(codes, each, groups) for each in (right & of, of))
+                    low, high = clustered_interval(interval, k.sum(), n.sum(), effective_size(k, n))
+                    note(f"{name} at the effective size", low, high, value)
+                    low, high = interval(k.sum(), n.sum())
+                    note(f"{name} of pictures (not used)", low, high, value)
+            setting = f"{groups} patients, correlation {correlation:g}, accuracy {true[0]['accuracy']:.2f}"
+            for name, inside in held.items():
+                yield row(name, setting, float(np.mean(inside)), simulations=simulations)
+
+
+def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:
+    """Name, interval, true value, pictures that count as right and pictures that the rate is of."""
+    said = soft.argmax(axis=1)
+    of = {"accuracy": (said == truth, truth >= 0), "sensitivity": (said == 2, truth == 2),
+          "PPV": (truth == 2, said == 2)}  # fmt: skip
+    for (name, (right, among)), (title, interval) in product(
+        of.items(), (("Wilson", wilson), ("Clopper-Pearson", clopper_pearson))
+    ):
+        yield f"{title}, {name}", interval, true[name], right, among
+
+
+def as_table(rows: list[Row]) -> str:
+    """A line for each interval: its mean coverage, and the settings where it is lowest and highest."""
+    by: dict[str, list[Row]] = {}
+    for one in rows:
+        by.setdefault(one["interval"], []).append(one)
+    lines = ["| interval | settings | mean | lowest | highest |", "|---|---|---|---|---|"]
+    for name, several in by.items():
+        low, high = (end(several, key=lambda one: float(one["coverage"])) for end in (min, max))
+        mean = np.mean([one["coverage"] for one in several])
+        ends = [f"{one['coverage']:.1f} ({one['setting']})" for one in (low, high)]
+        lines.append(f"| {name} | {len(several)} | {mean:.1f} | {ends[0]} | {ends[1]} |")
+    return "\n".join(lines)
+
+
+def write_table() -> None:
+    """Put the table between its marks in the document."""
+    root = Path(__file__).parents[1]
+    rows = json.loads((root / "benchmarks" / "results" / "coverage.json").read_text())["rows"]
+    document = root / "docs" / "witnesses.md"
+    head, rest = document.read_text().split("<!-- coverage -->\n")
+    _, tail = rest.split("<!-- end -->", 1)
+    document.write_text(f"{head}<!-- coverage -->\n{as_table(rows)}\n<!-- end -->{tail}")
+
+
+def main() -> None:
+    """Run all, print each row, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--simulations", type=int, default=3000)
+    parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.table:
+        write_table()
+        return
+    random = np.random.default_rng(20261121)
+    began = time.process_time()
+    rows: list[Row] = []
+    for part in (
+        proportions(), of_four_counts(), areas(chosen.simulations, random), paired_scores(chosen.simulations, random),
+        bootstraps(chosen.simulations, chosen.replicates, random),
+    ):  # fmt: skip
+        for one in part:
+            rows.append(one)
+            print(f"{one['coverage']:6.2f}  {one['interval']:<48} {one['setting']}", flush=True)
+    seconds = time.process_time() - began
+    if chosen.out is not None:
+        from jobs import about
+
+        about(
+            chosen.out,
+            f"coverage.py --simulations {chosen.simulations} --replicates {chosen.replicates}",
+            {"processor_seconds": round(seconds), "level": 95, "rows": rows},
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Runs and predictions tables made into one ensemble, judged against its members and written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulmoscope.errors import RunError, TableError
+from pulmoscope.evaluation.calibration import expected_calibration_error
+from pulmoscope.evaluation.combine import EnsembleMethod
+from pulmoscope.evaluation.ensemble import Ensemble, build_ensemble
+from pulmoscope.evaluation.ensemble_tests import ENSEMBLE, AgainstMember, against_members, log_loss
+from pulmoscope.evaluation.metrics import evaluate
+from pulmoscope.evaluation.predictions import Predictions
+from pulmoscope.evaluation.result import Evaluation
+from pulmoscope.evaluation.text_table import aligned
+from pulmoscope.files import exclusive, or_null, write_json
+from pulmoscope.workflow.compare_run import Contender, leak_warnings, read_contenders
+
+RESULT = "ensemble.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EnsembleReport:
+    """An ensemble and how it does. Printed, it is a readable table.
+
+    Attributes:
+        ensemble: Its table and how it is made.
+        judged: Name to the metrics of each member, then of the ensemble, on the judged part.
+        log_losses: Name to the log loss there.
+        calibration_errors: Name to the expected calibration error there, ten bins of equal width.
+        tests: The ensemble against each member.
+        contenders: Where the members came from.
+    """
+
+    ensemble: Ensemble
+    judged: dict[str, Evaluation]
+    log_losses: dict[str, float]
+    calibration_errors: dict[str, float]
+    tests: tuple[AgainstMember, ...]
+    contenders: tuple[Contender, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of ``ensemble.json``."""
+        return {
+            "use": "Research use only. Not a medical device.",
+            **self.ensemble.as_dict(),
+            "sources": [
+                {"member": one.name, "table": one.origin, "sha256": one.sha256, "leaked_split": one.leaked}
+                for one in self.contenders
+            ],
+            "judged": {
+                name: one.as_dict()
+                | {"log_loss": or_null(self.log_losses[name]), "ece": or_null(self.calibration_errors[name])}
+                for name, one in self.judged.items()
+            },
+            "against_members": [one.as_dict() for one in self.tests],
+        }
+
+    def __str__(self) -> str:
+        """Members and ensemble side by side, then the tests."""
+        made, first = self.ensemble, next(iter(self.judged.values()))
+        how = made.combination.as_dict()
+        part = f"split {made.judged_on}" if made.judged_on else "all rows"
+        rows = [["", "accuracy", "macro AUROC", "log loss", "ECE"]]
+        for name, one in self.judged.items():
+            shown = [
+                f"{rate.value:.4f} ({rate.low:.4f}-{rate.high:.4f})"
+                for rate in (one.accuracy, one.macro_auroc)
+            ]
+            rows.append(
+                [name, *shown, f"{self.log_losses[name]:.4f}", f"{self.calibration_errors[name]:.4f}"]
+            )
+        lines = [
+            f"{how['method']} of {len(made.members)} members, {part}: {first.n} pictures, {first.groups} groups",
+            "",
+            *aligned(rows),
+        ]  # fmt: skip
+        if how["method"] == "weighted":
+            told = ", ".join(
+                f"{name} {weight:.3f}" for name, weight in zip(made.members, how["weights"], strict=True)
+            )
+            lines += ["", f"weights, fitted on {made.fitted_on}: {told}"]
+        lines += ["", *(line for one in self.tests for line in one.sentences())]
+        warned = leak_warnings(self.contenders)
+        notes = [f"note: {note}" for note in made.notes]
+        return "\n".join([*lines, *([""] if warned or notes else []), *warned, *notes])
+
+
+def ensemble(
+    sources: Sequence[str | os.PathLike[str]],
+    *,
+    method: EnsembleMethod | str = "mean",
+    fitted_on: str = "val",
+    judged_on: str = "test",
+    replicates: int = 2000,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+) -> EnsembleReport:
+    """Combine runs or tables of the same pictures, and test the ensemble against each member.
+
+    Args:
+        sources: Folders of runs or of external evaluations, tables (CSV or Parquet), or ``NAME=PATH``.
+        method: ``"mean"``, ``"weighted"`` or ``"stacked"``; the last two are fitted on ``fitted_on``.
+        fitted_on: The split of the weights.
+        judged_on: The split that judges.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+        out: Folder for ``predictions.parquet`` and ``ensemble.json``; None for none.
+
+    Raises:
+        RunError: Folds of one cross-validation, a folder without predictions, or ``out`` holds something else.
+        TableError: The tables do not fit together.
+        PulmoscopeError: No such method.
+        StorageError: The results cannot be written.
+    """
+    contenders = tuple(read_contenders(sources))
+    _refuse_folds(sources)
+    if ENSEMBLE in {one.name for one in contenders}:
+        raise TableError(
+            f"a member is called {ENSEMBLE!r}", code="E_USAGE", remedy="name it otherwise, as in other=PATH"
+        )
+    if out is not None:
+        _refuse_other_content(Path(out))
+    made = build_ensemble(
+        {one.name: one.table for one in contenders}, method=method, fitted_on=fitted_on, judged_on=judged_on
+    )
+    tables: dict[str, Predictions] = {**made.members, ENSEMBLE: made.judged}
+    judged = {
+        name: evaluate(table, split=None, replicates=replicates, seed=seed) for name, table in tables.items()
+    }
+    report = EnsembleReport(
+        ensemble=made,
+        judged=judged,
+        log_losses={name: log_loss(table) for name, table in tables.items()},
+        calibration_errors={name: _ece(table) for name, table in tables.items()},
+        tests=against_members(made, replicates=replicates, seed=seed),
+        contenders=contenders,
+    )
+    if out is not None:
+        with exclusive(Path(out)):
+            made.predictions.write(Path(out) / "predictions.parquet")
+            # Last: where it stands, the table does too.
+            write_json(Path(out) / RESULT, report.as_dict())
+    return report
+
+
+def _ece(table: Predictions) -> float:
+    probabilities = table.probabilities
+    return float("nan") if probabilities is None else expected_calibration_error(table.labels, probabilities)
+
+
+def _refuse_folds(sources: Sequence[str | os.PathLike[str]]) -> None:
+    """Folds judge pictures that the other folds were trained on, so they can never be averaged there."""
+    folders = [Path(os.fspath(one).rpartition("=")[2]).resolve() for one in sources]
+    parents = [one.parent for one in folders if one.parent.name == "folds" and one.name.startswith("fold-")]
+    if len(parents) > len(set(parents)):
+        raise RunError(
+            f"these are folds of one cross-validation, {parents[0].parent.name}: each judges pictures that the others "
+            "were trained on",
+            code="E_FOLDS",
+            expected="models that were all trained without the pictures they judge",
+            remedy="judge each fold on another cohort (evaluate --cohort) and name those results",
+        )
+
+
+def _refuse_other_content(folder: Path) -> None:
+    """Results may replace earlier ones of an ensemble, never anything else."""
+    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
+    if held and RESULT not in held:
+        raise RunError(
+            f"{folder} holds something else than an ensemble",
+            code="E_RUN_EXISTS",
+            got=", ".join(sorted(held)[:3]),
+            remedy="choose another folder with --out",
+        )
