@@ -89,16 +89,16 @@ def main() -> None:
                 for seed in given.seeds.split(",")
             ]
         results[budget] = compare(tables)
-    about(
-        HERE / "results" / "transfer.json",
-        "python benchmarks/transfer.py",
-        {
-            "test_pictures": int((Cohort.read(target).frame["split"] == "test").sum()),
-            "seeds": given.seeds,
-            "budgets": BUDGETS,
-            "results": results,
-        },
-    )
+        about(
+            HERE / "results" / "transfer.json",
+            "python benchmarks/transfer.py",
+            {
+                "test_pictures": int((Cohort.read(target).frame["split"] == "test").sum()),
+                "seeds": given.seeds,
+                "budgets": {done: BUDGETS[done] for done in results},
+                "results": results,
+            },
+        )
 
 
 def other_nih(work: Path, target: Path) -> Path:
