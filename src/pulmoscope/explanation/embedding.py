@@ -132,7 +132,13 @@ def _by_umap(values: FloatArray, seed: int) -> tuple[FloatArray, str]:
     # One job is what a fixed seed allows; said so that the library need not warn. Few pictures get a random start.
     start = "spectral" if len(values) > 2 * _NEIGHBOURS else "random"
     model = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1, init=start)
-    return np.asarray(model.fit_transform(reduced), np.float64), f"UMAP, {neighbours} neighbours"
+    # Its compiled loops set the threads of the whole process anew, and with them the last bits of a later training.
+    threads = torch.get_num_threads()
+    try:
+        found = np.asarray(model.fit_transform(reduced), np.float64)
+    finally:
+        torch.set_num_threads(threads)
+    return found, f"UMAP, {neighbours} neighbours"
 
 
 METHODS: dict[str, Callable[[FloatArray, int], tuple[FloatArray, str]]] = {
