@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,11 @@ def build_cohort(folder: Path, *arguments: object) -> Path:
     return folder
 
 
-def train(recipe: str, cohort: Path, run: Path, *, seed: int) -> Path:
-    """``train`` into ``run``, from where it stopped."""
+def train(recipe: str, cohort: Path, run: Path, *, seed: int, settings: Sequence[str] = ()) -> Path:
+    """``train`` with ``settings`` of ``--set`` into ``run``, from where it stopped."""
     resume = ["--resume"] if run.is_dir() else []
-    pulmoscope("train", recipe, "--cohort", cohort, "--out", run, "--seed", seed, *resume)
+    changed = [item for setting in settings for item in ("--set", setting)]
+    pulmoscope("train", recipe, "--cohort", cohort, "--out", run, "--seed", seed, *changed, *resume)
     return run
 
 

@@ -44,6 +44,9 @@ BUDGETS = {
         "train.head.epochs=10",
     ],
 }
+# On NIH's few pictures the head on ImageNet's features validates better than the whole network: what would be handed on
+# is ImageNet's backbone again. So that run has no head stage, and validation chooses among epochs of everything.
+PRETRAIN_NIH = ["train.head.epochs=0", "train.finetune.epochs=10", "train.finetune.patience=10"]
 
 
 def main() -> None:
@@ -70,7 +73,7 @@ def main() -> None:
     )
     pretrained = {
         "kermany150": train("default", kermany, work / "pre_kermany150", seed=0),
-        "nih": train("default", other_nih(work, target), work / "pre_nih", seed=0),
+        "nih": train("default", other_nih(work, target), work / "pre_nih", seed=0, settings=PRETRAIN_NIH),
     }
     starts = {"imagenet": "imagenet", "random": "random"} | {
         name: f"run={run}" for name, run in pretrained.items()

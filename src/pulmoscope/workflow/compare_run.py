@@ -17,6 +17,7 @@ from pulmoscope.evaluation import Predictions, read_predictions
 from pulmoscope.evaluation.compare import METRICS, compare_predictions
 from pulmoscope.evaluation.comparison import Comparison
 from pulmoscope.files import exclusive, write_json, write_text
+from pulmoscope.workflow.results_folder import refuse_other_content
 
 _RESULT = "compare.json"
 
@@ -72,7 +73,7 @@ def compare(
     """
     contenders = read_contenders(sources, models)
     if out is not None:
-        _refuse_other_content(Path(out))
+        refuse_other_content(Path(out), _RESULT, what="a comparison")
     found = compare_predictions(
         {one.name: one.table for one in contenders}, split=split, metrics=metrics, margin=margin,
         replicates=replicates, seed=seed,
@@ -189,18 +190,6 @@ def leak_warnings(contenders: Sequence[Contender]) -> list[str]:
         for one in contenders
         if one.leaked
     ]
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace earlier ones of a comparison, never anything else."""
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and _RESULT not in held:
-        raise RunError(
-            f"{folder} holds something else than a comparison",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
-        )
 
 
 def _write(folder: Path, found: Comparison, contenders: Sequence[Contender]) -> None:

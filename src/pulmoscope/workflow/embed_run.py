@@ -17,7 +17,7 @@ from pulmoscope.evaluation import Comparison, Predictions, compare_predictions
 from pulmoscope.explanation.embedding import METHODS, embed, grouped_guess, penultimate
 from pulmoscope.files import atomic_path, exclusive, write_json
 from pulmoscope.workflow.parts import Parts, decode_all
-from pulmoscope.workflow.prune_run import refuse_other_content
+from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 
 RESULT = "embedding.json"
@@ -165,7 +165,7 @@ def embed_run(
             expected=", ".join(METHODS),
         )
     folder = run.folder / "embedding" if out is None else Path(out)
-    refuse_other_content(folder, RESULT)
+    refuse_other_content(folder, RESULT, what=f"an earlier {RESULT}")
     table = run.predict(split)
     bundle = run.model
     parts = decode_all(run.cohort, bundle.preprocess, progress=False)

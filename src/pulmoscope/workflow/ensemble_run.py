@@ -19,6 +19,7 @@ from pulmoscope.evaluation.result import Evaluation
 from pulmoscope.evaluation.text_table import aligned
 from pulmoscope.files import exclusive, or_null, write_json
 from pulmoscope.workflow.compare_run import Contender, leak_warnings, read_contenders
+from pulmoscope.workflow.results_folder import refuse_other_content
 
 RESULT = "ensemble.json"
 
@@ -124,7 +125,7 @@ def ensemble(
             f"a member is called {ENSEMBLE!r}", code="E_USAGE", remedy="name it otherwise, as in other=PATH"
         )
     if out is not None:
-        _refuse_other_content(Path(out))
+        refuse_other_content(Path(out), RESULT, what="an ensemble")
     made = build_ensemble(
         {one.name: one.table for one in contenders}, method=method, fitted_on=fitted_on, judged_on=judged_on
     )
@@ -164,16 +165,4 @@ def _refuse_folds(sources: Sequence[str | os.PathLike[str]]) -> None:
             code="E_FOLDS",
             expected="models that were all trained without the pictures they judge",
             remedy="judge each fold on another cohort (evaluate --cohort) and name those results",
-        )
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace earlier ones of an ensemble, never anything else."""
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and RESULT not in held:
-        raise RunError(
-            f"{folder} holds something else than an ensemble",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
         )

@@ -18,6 +18,7 @@ from pulmoscope.progress import track
 from pulmoscope.workflow.explain_files import RESULT, write_files
 from pulmoscope.workflow.explain_result import Explained, MeanMap, followed
 from pulmoscope.workflow.explain_subjects import Subject, of_files, open_model, picked, read_rows
+from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 
 SET_LEVEL = 0.9
@@ -72,7 +73,7 @@ def explain_pictures(
     if layer == "all":
         followed(chosen)
     folder = Path(place) / "explain" if out is None else Path(out)
-    _refuse_other_content(folder)
+    refuse_other_content(folder, RESULT, what="an explanation")
     explainers = {
         name: Explainer(bundle, method=name, layer=None if layer == "all" else layer) for name in chosen
     }
@@ -184,15 +185,3 @@ def _moved(pictures: Sequence[Subject], probabilities: NDArray[np.float64]) -> l
         for row, one in enumerate(pictures)
         if one.given is not None and np.abs(one.given - probabilities[row]).max() > _SAME_WITHIN
     ]
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace earlier ones of an explanation, never anything else."""
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and RESULT not in held:
-        raise RunError(
-            f"{folder} holds something else than an explanation",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
-        )

@@ -22,7 +22,7 @@ from pulmoscope.explanation.layer_change import LayerChange, change_table, layer
 from pulmoscope.files import atomic_path, exclusive, or_null, write_json
 from pulmoscope.models import Bundle, CascadeClassifier, build_network, load_weights
 from pulmoscope.workflow.parts import decode_all
-from pulmoscope.workflow.prune_run import refuse_other_content
+from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 
 RESULT = "filters.json"
@@ -127,7 +127,7 @@ def look_at_filters(
     run = Run(place)
     bundle = run.model
     folder = run.folder / "filters" if out is None else Path(out)
-    refuse_other_content(folder, RESULT)
+    refuse_other_content(folder, RESULT, what=f"an earlier {RESULT}")
     network = bundle.network()
     side = bundle.preprocess.size
     example = torch.zeros(1, bundle.preprocess.channels, side, side)

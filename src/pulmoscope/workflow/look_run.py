@@ -15,7 +15,7 @@ from pulmoscope.errors import RunError
 from pulmoscope.explanation.feature_maps import LayerMaps, feature_maps
 from pulmoscope.files import atomic_path, exclusive, write_json
 from pulmoscope.workflow.explain_subjects import of_files, open_model
-from pulmoscope.workflow.prune_run import refuse_other_content
+from pulmoscope.workflow.results_folder import refuse_other_content
 
 RESULT = "features.json"
 _SHOWN = 48
@@ -99,7 +99,7 @@ def look_at(
     if not images:
         raise RunError("there is no picture to look at", code="E_USAGE", expected="files after --images")
     folder = Path(out)
-    refuse_other_content(folder, RESULT)
+    refuse_other_content(folder, RESULT, what=f"an earlier {RESULT}")
     subjects = of_files(images, bundle.preprocess)
     stored = np.stack([one.stored for one in subjects.pictures])
     maps = feature_maps(bundle.network(), bundle.preprocess.to_input(torch.from_numpy(stored)), layers)

@@ -21,6 +21,7 @@ from pulmoscope.models import Bundle
 from pulmoscope.models.state_files import file_sha256
 from pulmoscope.progress import track
 from pulmoscope.workflow.parts import Parts, decode_all
+from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.settle import settle_or_say, with_calibration
 from pulmoscope.workflow.training_run import predictions_table, write_predictions
@@ -146,7 +147,7 @@ def prune_run(
             f"{run.folder} has no validation part to choose on", remedy="train with a validation part"
         )
     folder = run.folder / "pruned" if out is None else Path(out)
-    refuse_other_content(folder, RESULT)
+    refuse_other_content(folder, RESULT, what=f"an earlier {RESULT}")
     whole = replace(run.model, calibration=None, operating_points=())
     parts = decode_all(run.cohort, whole.preprocess, progress=progress)
     made: list[Pruned] = []
@@ -200,22 +201,6 @@ def verdict_of_test(low: float, high: float) -> str:
     if low > 0:
         return "the pruned network is better on the test part"
     return "no difference was shown on the test part; the interval says how large one could be"
-
-
-def refuse_other_content(folder: Path, result: str) -> None:
-    """Results may replace earlier ones of the same command, never anything else.
-
-    Raises:
-        RunError: The folder holds files, and ``result`` is not among them.
-    """
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and result not in held:
-        raise RunError(
-            f"{folder} holds something else than an earlier {result}",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
-        )
 
 
 def _some_training_pictures(parts: Parts) -> np.ndarray[Any, np.dtype[np.int64]]:

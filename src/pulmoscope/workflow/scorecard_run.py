@@ -34,6 +34,7 @@ from pulmoscope.models import Bundle
 from pulmoscope.progress import track
 from pulmoscope.report.scorecard_page import MapStrip, write_scorecard_page
 from pulmoscope.workflow.explain_subjects import open_model
+from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.scorecard_pictures import Sample, marked_pictures, sample_pictures
 
 RESULT = "scorecard.json"
@@ -134,7 +135,7 @@ def score_methods(
         )
     names = list(dict.fromkeys(method_named(one).name for one in methods))
     folder = Path(place) / "scorecard" if out is None else Path(out)
-    _refuse_other_content(folder)
+    refuse_other_content(folder, RESULT, PAGE, what="a scorecard")
     table = run.predict(split)
     if table.classes != bundle.classes:
         raise RunError(
@@ -313,15 +314,3 @@ def _alike(place: str | os.PathLike[str], bundle: Bundle) -> Bundle:
             expected="the same preprocess",
         )
     return found
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace an earlier scorecard, never anything else."""
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and RESULT not in held and PAGE not in held:
-        raise RunError(
-            f"{folder} holds something else than a scorecard",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
-        )

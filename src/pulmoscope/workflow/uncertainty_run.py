@@ -31,6 +31,7 @@ from pulmoscope.report.uncertainty_section import (
     table_notes,
 )
 from pulmoscope.workflow.compare_run import Contender, leak_warnings, read_contenders
+from pulmoscope.workflow.results_folder import refuse_other_content
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +159,7 @@ def uncertainty(
         )
     contender = found[0]
     if out is not None:
-        _refuse_other_content(Path(out))
+        refuse_other_content(Path(out), RESULT, what="a look at uncertainty")
     table = contender.table
     sets = conformal_report(table, level=level, chosen_on=chosen_on, judged_on=judged_on)
     selective = [
@@ -253,18 +254,6 @@ def _write(folder: Path, report: UncertaintyReport) -> None:
         frame.to_parquet(temporary, index=False)
     # Last: where it stands, the rest does too.
     write_json(folder / RESULT, report.as_dict())
-
-
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace earlier ones of this command, never anything else."""
-    held = [one.name for one in folder.iterdir() if one.name != ".lock"] if folder.is_dir() else []
-    if held and RESULT not in held:
-        raise RunError(
-            f"{folder} holds something else than a look at uncertainty",
-            code="E_RUN_EXISTS",
-            got=", ".join(sorted(held)[:3]),
-            remedy="choose another folder with --out",
-        )
 
 
 def _as_text(table: Table) -> str:
