@@ -32,6 +32,10 @@ JOBS: dict[str, dict[str, Any]] = {
         "cohort": [*DARK, "--split", "kfold:5"],
         "replay": ["darkcovidnet", "--variants", "three_class"],
     },
+    "darkcovidnet_grouped_224": {
+        "cohort": [*DARK, "--split", "kfold:5"],
+        "replay": ["darkcovidnet", "--variants", "three_class_224"],
+    },
     "darkcovidnet_by_picture": {
         "cohort": [*DARK, "--split", "kfold-pictures:5", "--allow-leak"],
         "replay": ["darkcovidnet", "--variants", "three_class"],

@@ -7,16 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from torch import Tensor
 
+import tiny
 from pulmoscope.cli.app import app
 from pulmoscope.errors import PulmoscopeError, RunError
 from pulmoscope.evaluation import Estimate, read_predictions
+from pulmoscope.explanation.pruning import prune
 from pulmoscope.explanation.pruning_curve import PrunePoint, choose, pictures_a_second
-from pulmoscope.models import load_bundle
+from pulmoscope.models import HeadSpec, ModelSpec, build_classifier, load_bundle
 from pulmoscope.report.figures.pruning_curve import draw_pruning_curve
+from pulmoscope.training import parse_recipe
 from pulmoscope.workflow import Run
+from pulmoscope.workflow.prune_retrain import retrain_recipe
 from pulmoscope.workflow.prune_run import prune_run
-from small_run import write_small_run
+from small_run import bundle_of, write_small_run
 
 
 def point(share: float, value: float) -> PrunePoint:
@@ -87,6 +93,56 @@ def test_means_are_measured_on_training_pictures(tmp_path: Path) -> None:
     assert found.measured_on == 16
     assert "set right on 16 training pictures" in str(found)
     assert found.folder == run / "pruned"
+
+
+def residual_run(folder: Path) -> Path:
+    """A small run whose recipe says what its network is."""
+    run = write_small_run(folder, batch_norm=True)
+    recipe = tiny.RECIPE | {
+        "preprocess": {"size": 64, "channels": 1},
+        "model": {
+            "backbone": "residual_cnn", "weights": "random", "options": {"width": 4, "batch_norm": True},
+            "head": {"dropout": 0},
+        },
+        "train": {"head": {"epochs": 2}, "finetune": {"epochs": 1, "batch": 4, "learning_rate": 0.1, "ema": 0}},
+    }  # fmt: skip
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return run
+
+
+def loss(folder: Path) -> float:
+    table = read_predictions(folder / "predictions.parquet").part("val")
+    assert table.probabilities is not None
+    return float(-np.log(table.probabilities[np.arange(len(table)), table.labels]).mean())
+
+
+def test_a_pruned_network_learns_again(tmp_path: Path) -> None:
+    run = residual_run(tmp_path / "run")
+    only = prune_run(run, shares=[0.5], out=tmp_path / "only")
+    # What a killed retraining left is no other content.
+    (tmp_path / "again" / "retraining").mkdir(parents=True)
+    again = prune_run(run, shares=[0.5], retrain=8, out=tmp_path / "again")
+    assert [one.parameters for one in again.points] == [one.parameters for one in only.points]
+    # The whole network is the run's own: it is not trained again.
+    assert again.points[0].accuracy == only.points[0].accuracy
+    assert "then trained for 8 epochs" in str(again)
+    assert json.loads((tmp_path / "again" / "pruning.json").read_text())["retrained_epochs"] == 8
+    assert not (tmp_path / "again" / "retraining").exists()
+    assert again.chosen.share == 0.5
+    assert load_bundle(tmp_path / "again" / "model").notes["pruned"]["retrained_epochs"] == 8
+    assert loss(tmp_path / "again") < 0.8 * loss(tmp_path / "only")
+
+
+def test_what_cannot_learn_again_says_so(tmp_path: Path) -> None:
+    masked = prune(bundle_of(*tiny_network()), 0.5)
+    assert masked.kind == "masks"
+    with pytest.raises(PulmoscopeError, match="channels are only masked cannot be retrained"):
+        retrain_recipe(parse_recipe(tiny.RECIPE, "tiny"), masked, 1)
+
+
+def tiny_network() -> tuple[ModelSpec, dict[str, Tensor]]:
+    spec = ModelSpec(backbone="test_efficientnet", channels=1, size=32, head=HeadSpec(), classes=("a", "b"))
+    return spec, build_classifier(spec, seed=0).state_dict()
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,12 @@ def prune(
             metavar="SHARE,...", help="Of every layer's channels to remove; 0, 0.1, ... 0.9 by default."
         ),
     ] = None,
+    retrain: Annotated[
+        int,
+        typer.Option(
+            metavar="EPOCHS", help="Train each pruned network again, at a tenth of the run's rate.", min=0
+        ),
+    ] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="By default pruned in the folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what pruning.json holds.")] = False,
 ) -> None:
@@ -25,7 +31,11 @@ def prune(
     from pulmoscope.workflow.prune_run import DEFAULT_SHARES, prune_run
 
     found = prune_run(
-        run, shares=DEFAULT_SHARES if shares is None else _shares(shares), out=out, progress=not as_json
+        run,
+        shares=DEFAULT_SHARES if shares is None else _shares(shares),
+        retrain=retrain,
+        out=out,
+        progress=not as_json,
     )
     if as_json:
         print(json.dumps(found.as_dict(), allow_nan=False))

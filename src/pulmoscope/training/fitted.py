@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pulmoscope.errors import CohortError
 from pulmoscope.files import make_folder
@@ -60,13 +62,15 @@ def fit(
     seed: int,
     progress: bool = False,
     after_epoch: Callable[[EpochRow], None] | None = None,
+    start: Mapping[str, torch.Tensor] | None = None,
 ) -> Fitted:
     """Train as ``recipe`` says and keep the weights that validate best.
 
     The test split is not an argument: nothing here can see it. Files in ``folder/checkpoints`` (of a refit, in
     ``folder/refit``) let a killed training go on; the same recipe, examples and seed give the same weights on the CPU,
     interrupted or not. ``after_epoch`` hears each fine-tuning epoch before it is saved, and may end the training by an
-    exception.
+    exception. ``start`` is the state of a whole network of this architecture, to begin from instead of the weights that
+    the recipe names.
 
     Raises:
         RecipeError: The recipe does not fit the classes.
@@ -83,7 +87,7 @@ def fit(
         train = train.part(taken)
     job = Job(
         recipe=recipe, train=train, val=val, classes=classes, folder=folder, seed=seed, progress=progress,
-        after_epoch=after_epoch,
+        after_epoch=after_epoch, start=start,
     )  # fmt: skip
     first = run_stages(job)
     chosen = first.chosen | {"metric": recipe.train.select}
@@ -136,6 +140,7 @@ def _refit(job: Job, first: Trained, val: Examples) -> Trained:
             folder=make_folder(job.folder / REFIT),
             seed=job.seed,
             progress=job.progress,
+            start=job.start,
             head=Course(epochs=first.head_epoch, val_losses=tuple(row.val_loss for row in first.head_rows)),
             finetune=Course(
                 epochs=epoch if stage == "finetune" else 0,

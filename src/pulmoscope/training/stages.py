@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +64,7 @@ class Job:
         head: The course of stage 1 without validation.
         finetune: That of stage 2.
         after_epoch: Called with each row of stage 2, where one process trains; what it raises ends the training.
+        start: Weights of the whole network, by name, to begin from instead of those that the recipe names.
     """
 
     recipe: Recipe
@@ -76,6 +77,7 @@ class Job:
     head: Course | None = None
     finetune: Course | None = None
     after_epoch: Callable[[EpochRow], None] | None = None
+    start: Mapping[str, torch.Tensor] | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -163,7 +165,11 @@ def run_stages(job: Job) -> Trained:
     make_folder(job.checkpoints)
     spec = job.spec
     network = build_classifier(spec, seed=job.seed)
-    origin = load_weights(network.backbone, spec.backbone, spec.channels, recipe.model.weights)
+    if job.start is None:
+        origin = load_weights(network.backbone, spec.backbone, spec.channels, recipe.model.weights)
+    else:
+        network.load_state_dict(dict(job.start), strict=True)
+        origin = WeightsOrigin(name="given", source="the whole network that training was handed")
     with one_line(recipe, "head"):
         rows, best_value = _stage_one(job, network)
     write_history(job.folder / "history.csv", rows)

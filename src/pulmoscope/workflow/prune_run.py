@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pulmoscope.models import Bundle
 from pulmoscope.models.state_files import file_sha256
 from pulmoscope.progress import track
 from pulmoscope.workflow.parts import Parts, decode_all
+from pulmoscope.workflow.prune_retrain import retrained
 from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.settle import settle_or_say, with_calibration
@@ -28,6 +30,7 @@ from pulmoscope.workflow.training_run import predictions_table, write_prediction
 
 DEFAULT_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RESULT = "pruning.json"
+_RETRAINED = "retraining"
 _WRITTEN = (
     RESULT, "predictions.parquet", "predictions_raw.parquet", "model/model.json", "model/weights.safetensors",
 )  # fmt: skip
@@ -44,6 +47,7 @@ class PruneResult:
         chosen: One of them.
         measured_on: Training pictures on which batch normalisation and the first dense layer's bias were set right; 0
             where channels were only masked or none was removed.
+        retrained: Epochs that every pruned network was then trained for; the whole one was not.
         test: The whole model and the pruned one on the test part; None where the whole one was chosen or the run has
             no test part.
         folder: Where everything was written.
@@ -53,6 +57,7 @@ class PruneResult:
     points: Sequence[PrunePoint]
     chosen: PrunePoint
     measured_on: int
+    retrained: int
     test: Comparison | None
     folder: Path
 
@@ -64,6 +69,7 @@ class PruneResult:
             "method": "channels of the smallest L1 norm of each layer (Li et al. 2017)",
             "kind": self.points[0].kind,
             "means_measured_on": self.measured_on,
+            "retrained_epochs": self.retrained,
             "points": [one.as_dict() for one in self.points],
             "chosen": self.chosen.share,
             "test": None if self.test is None else self.test.as_dict(),
@@ -79,7 +85,8 @@ class PruneResult:
         ]
         if self.measured_on:
             lines.append(
-                f"            means set right on {self.measured_on} training pictures; no weight trained"
+                f"            means set right on {self.measured_on} training pictures; "
+                + (f"then trained for {_epochs(self.retrained)}" if self.retrained else "no weight trained")
             )
         lines += ["", "share  parameters  pictures/s  validation accuracy"]
         for one in self.points:
@@ -117,17 +124,20 @@ def prune_run(
     place: str | os.PathLike[str],
     *,
     shares: Sequence[float] = DEFAULT_SHARES,
+    retrain: int = 0,
     out: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> PruneResult:
     """Measure a run's network at several shares of channels, choose one on validation, save it and judge it on test.
 
     ``pruning.json``, ``pruning.png`` and, where a share over 0 was chosen, ``model/`` and ``predictions.parquet`` are
-    written. The pruned model gets a calibration of its own, of the run's kind, fitted on validation.
+    written. The pruned model gets a calibration of its own, of the run's kind, fitted on validation. An interrupted
+    retraining goes on where it was when the same command is given again.
 
     Args:
         place: A run's folder, with its pictures still readable.
         shares: In [0, 1); 0 is added where it is not among them.
+        retrain: Epochs for which each pruned network learns again, on the training part; 0 trains nothing.
         out: Folder; by default ``pruned`` in the run's. It may hold an earlier pruning, nothing else.
         progress: Whether to show a bar on standard error.
 
@@ -136,6 +146,10 @@ def prune_run(
         RunError: The run has no validation part.
     """
     run = Run(place)
+    if retrain < 0:
+        raise PulmoscopeError(
+            "retraining takes epochs", code="E_OPTION", expected="0 or more", got=str(retrain)
+        )
     wanted = sorted({0.0, *shares})
     if wanted[0] < 0 or wanted[-1] >= 1:
         raise PulmoscopeError(
@@ -147,47 +161,64 @@ def prune_run(
             f"{run.folder} has no validation part to choose on", remedy="train with a validation part"
         )
     folder = run.folder / "pruned" if out is None else Path(out)
-    refuse_other_content(folder, RESULT, what=f"an earlier {RESULT}")
+    refuse_other_content(folder, RESULT, _RETRAINED, what=f"an earlier {RESULT}")
     whole = replace(run.model, calibration=None, operating_points=())
     parts = decode_all(run.cohort, whole.preprocess, progress=progress)
-    made: list[Pruned] = []
-    pictures = _some_training_pictures(parts)
-    measured_on = 0
-    for share in track(wanted, "Pruning", enabled=progress):
-        one = prune(whole, share)
-        if one.removed and one.kind == "smaller":
-            one = replace(one, bundle=recentred(one.bundle, whole, _batches(whole, parts, pictures)))
-            measured_on = len(pictures)
-        made.append(one)
-    tables = [_predict(one.bundle, parts, run, "val") for one in made]
-    speeds = pictures_a_second(
-        [one.bundle for one in made], _timed_pictures(parts), device=run.recipe.train.device
-    )
-    points = [
-        PrunePoint(
-            share=share, kind=one.kind, removed=one.removed, channels=one.channels, parameters=one.parameters,
-            accuracy=evaluate(table, split="val", replicates=1).accuracy, pictures_a_second=speed,
-        )
-        for share, one, table, speed in zip(wanted, made, tables, speeds, strict=True)
-    ]  # fmt: skip
-    chosen = choose(points)
-    index = points.index(chosen)
     with exclusive(folder):
+        made, measured_on = _prune_all(run, whole, parts, wanted, retrain, folder / _RETRAINED, progress)
+        tables = [_predict(one.bundle, parts, run, "val") for one in made]
+        speeds = pictures_a_second(
+            [one.bundle for one in made], _timed_pictures(parts), device=run.recipe.train.device
+        )
+        points = [
+            PrunePoint(
+                share=share, kind=one.kind, removed=one.removed, channels=one.channels, parameters=one.parameters,
+                accuracy=evaluate(table, split="val", replicates=1).accuracy, pictures_a_second=speed,
+            )
+            for share, one, table, speed in zip(wanted, made, tables, speeds, strict=True)
+        ]  # fmt: skip
+        chosen = choose(points)
+        index = points.index(chosen)
         for name in _WRITTEN:
             # An earlier pruning may have chosen a network where this one chooses none.
             (folder / name).unlink(missing_ok=True)
         test = None
         if chosen.share > 0:
-            bundle = _settled(run, made[index], chosen, measured_on, tables[index])
+            bundle = _settled(run, made[index], chosen, measured_on, retrain, tables[index])
             bundle.save(folder / "model")
             test = _judge(run, bundle, parts, tables[index], folder)
         found = PruneResult(
-            name=run.folder.resolve().name, points=points, chosen=chosen, measured_on=measured_on, test=test,
-            folder=folder,
+            name=run.folder.resolve().name, points=points, chosen=chosen, measured_on=measured_on,
+            retrained=retrain, test=test, folder=folder,
         )  # fmt: skip
         _draw(found)
         write_json(folder / RESULT, found.as_dict())
+        shutil.rmtree(folder / _RETRAINED, ignore_errors=True)  # only what a killed one would go on from
     return found
+
+
+def _prune_all(
+    run: Run, whole: Bundle, parts: Parts, shares: Sequence[float], retrain: int, work: Path, progress: bool
+) -> tuple[list[Pruned], int]:
+    """A network a share, and on how many pictures its means were set right."""
+    made: list[Pruned] = []
+    pictures = _some_training_pictures(parts)
+    measured_on = 0
+    for share in track(shares, "Pruning", enabled=progress):
+        one = prune(whole, share)
+        if one.removed and one.kind == "smaller":
+            one = replace(one, bundle=recentred(one.bundle, whole, _batches(whole, parts, pictures)))
+            measured_on = len(pictures)
+        if one.removed and retrain:
+            seed = int(run.environment["seed"])
+            place = work / f"share-{share:g}-epochs-{retrain}"
+            one = retrained(one, run.recipe, parts, place, epochs=retrain, seed=seed, progress=progress)
+        made.append(one)
+    return made, measured_on
+
+
+def _epochs(number: int) -> str:
+    return "1 epoch" if number == 1 else f"{number} epochs"
 
 
 def verdict_of_test(low: float, high: float) -> str:
@@ -232,14 +263,16 @@ def _predict(bundle: Bundle, parts: Parts, run: Run, split: str) -> Predictions:
     return predictions_table(rows, predictor.predict_store(parts.store, rows["image_id"]), bundle.classes)
 
 
-def _settled(run: Run, made: Pruned, point: PrunePoint, measured_on: int, validation: Predictions) -> Bundle:
+def _settled(
+    run: Run, made: Pruned, point: PrunePoint, measured_on: int, retrain: int, validation: Predictions
+) -> Bundle:
     """The chosen network with its own calibration and operating points, and where it comes from."""
     before = run.model
     notes = before.notes | {
         "pruned": {
             "share": point.share, "kind": point.kind, "channels_removed": point.removed, "channels": point.channels,
             "from_weights_sha256": file_sha256(run.folder / "model" / "weights.safetensors"),
-            "means_measured_on": measured_on,
+            "means_measured_on": measured_on, "retrained_epochs": retrain,
         }
     }  # fmt: skip
     method = "none" if before.calibration is None else before.calibration.method
