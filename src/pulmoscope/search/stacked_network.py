@@ -21,6 +21,7 @@ class _Kept(NamedTuple):
 
 
 _OF = torch.ops.aten
+_ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 # The gradient by what an activation was given, from that by what it gave: the kernels that autograd uses.
 _SLOPES: dict[type[nn.Module], Callable[[torch.Tensor, _Kept], torch.Tensor]] = {
     nn.ReLU: lambda slope, kept: _OF.threshold_backward(slope, kept.out, 0),
@@ -30,6 +31,18 @@ _SLOPES: dict[type[nn.Module], Callable[[torch.Tensor, _Kept], torch.Tensor]] = 
     nn.SiLU: lambda slope, kept: _OF.silu_backward(slope, kept.given),
     nn.Tanh: lambda slope, kept: _OF.tanh_backward(slope, kept.out),
 }
+
+
+def _product(weights: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+    """Weights (O, F) times shown (B, F) transposed, (O, B).
+
+    Few pictures make a narrow product, for which oneDNN's kernel takes about three quarters of the time of the one that
+    ``torch.mm`` calls on the CPU.
+    """
+    if _ONEDNN and weights.device.type == "cpu":
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(weights, shown, None, "none", [], "")
+        return found
+    return torch.mm(weights, shown.t())
 
 
 class StackedHeads:
@@ -88,8 +101,7 @@ class StackedHeads:
             masks: What dropout multiplies the later layers' inputs by, (B, H) each; none without dropout.
         """
         heads, width, features = self.first.shape
-        bias = self._parts[0].reshape(-1, 1)
-        whole = torch.addmm(bias, self.first.view(heads * width, features), shown.t())
+        whole = _product(self.first.view(heads * width, features), shown).add_(self._parts[0].reshape(-1, 1))
         values = whole.view(heads, width, len(shown))
         self._kept: list[_Kept] = []
         for number, activation in enumerate(self._activations):

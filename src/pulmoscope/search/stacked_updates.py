@@ -20,8 +20,7 @@ class StackedUpdates:
 
     The weights are too many for the cache, so a step reads and writes each as seldom as can be. Torch's fused kernels
     take Adam's and AdamW's, a head at a time, right after the head's gradient has been written to a place that all
-    share. Of plain descent with momentum the gradient's product is added to the momentum as it is computed, and all
-    such heads of one momentum move in one operation.
+    share. Of plain descent with momentum the gradient's product is added to the momentum as it is computed.
 
     Args:
         heads: Changed in place.
@@ -53,10 +52,10 @@ class StackedUpdates:
             rates: The learning rate of each, (K,).
         """
         self._step += 1
-        of_each, rates = rates.tolist(), rates.to(self._heads.first.dtype)
+        of_each = rates.tolist()
         for begin, end, momentum in self._runs:
             if momentum is not None:
-                self._descend(slice(begin, end), momentum, entry_gradient, shown, rates[begin:end])
+                self._descend(slice(begin, end), momentum, entry_gradient, shown, of_each)
                 continue
             for at in range(begin, end):
                 torch.mm(entry_gradient[at], shown, out=self._first_gradient)
@@ -86,19 +85,23 @@ class StackedUpdates:
         momentum: float,
         entry_gradient: torch.Tensor,
         shown: torch.Tensor,
-        rates: torch.Tensor,
+        rates: list[float],
     ) -> None:
         """Move the heads of a run, whose momentum is the same."""
         heads, decays = self._heads, self._decays[run]
-        outer = entry_gradient[run].reshape(-1, len(shown))
-        mean = self._mean[0][run].view(len(outer), -1)
-        torch.addmm(mean, outer, shown, beta=momentum, out=mean)
         self._mean[1][run].mul_(momentum).add_(heads.rest_gradient[run])
-        for weight, mean in zip((heads.first[run], heads.rest[run]), self._mean, strict=True):
-            shape = (-1, *[1] * (weight.ndim - 1))
-            if decays.any():
-                mean[run].addcmul_(weight, decays.view(shape))
-            weight.addcmul_(mean[run], rates.view(shape), value=-1)
+        # A head at a time: what its product wrote is still in the cache when its weights move.
+        for at in range(run.start, run.stop):
+            mean, weight = self._means[at][0], self._weights[at][0]
+            torch.addmm(mean, entry_gradient[at], shown, beta=momentum, out=mean)
+            if self._stages[at].weight_decay:
+                mean.add_(weight, alpha=self._stages[at].weight_decay)
+            weight.add_(mean, alpha=-rates[at])
+        mean = self._mean[1][run]
+        if decays.any():
+            mean.addcmul_(heads.rest[run], decays[:, None])
+        moved = torch.tensor(rates[run], dtype=mean.dtype)
+        heads.rest[run].addcmul_(mean, moved[:, None], value=-1)
 
     def _penalise(self, at: int) -> None:
         """Add the l1 penalty's gradient and bound the norm, where the head's stage asks for it."""
