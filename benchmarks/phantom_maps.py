@@ -1,14 +1,15 @@
 """Maps where the truth is known: on the phantom, do they find the lesion, and do they betray a planted marker?
 
-Two networks are trained by the demo recipe on the same synthetic films: once as they are, once with a disc burnt into
+Two networks are trained by phantom_cnn.yaml on the same synthetic films: once as they are, once with a disc burnt into
 the lower corner of most covid films and few others. Of the test films:
 
-- the pointing game against the known lesions, of the trained network and of the same network with random weights,
+- the pointing game against the known lesions, of the trained network and of the same network with random weights, in
+  the last map and in a finer one; and with the maps stretched over the picture as tiles, as is usual,
 - the share of the covid films' maps inside the lungs and on the marker's place, of the first network and of the second.
 
 A map says where this network found its evidence; only here do we know what it ought to have found.
 
-Usage: phantom_maps.py --work FOLDER [--films 600] [--seed 0] [--method grad-cam] [--layer NAME] [--threads 1]. What is
+Usage: phantom_maps.py --work FOLDER [--films 1000] [--seed 0] [--method grad-cam] [--threads 1]. What is
 in the folder already is used again. Writes benchmarks/results/phantom_maps.json and the folder's pictures.
 """
 
@@ -26,7 +27,7 @@ from jobs import about
 from numpy.typing import NDArray
 
 from pulmoscope.cohort import Cohort, draw_phantom_cohort
-from pulmoscope.explanation import Explainer
+from pulmoscope.explanation import METHODS, Explainer
 from pulmoscope.explanation.group_mean import mean_over_groups
 from pulmoscope.explanation.localisation import (
     area_share,
@@ -42,6 +43,8 @@ from pulmoscope.workflow.scorecard_pictures import Sample, marked_pictures
 
 HERE = Path(__file__).parent
 DRAWS = 5
+RECIPE = HERE / "phantom_cnn.yaml"
+LAYERS = {"last map": None, "finer map": "backbone.blocks.2"}
 # Where burn_shortcut puts its disc, and room for a coarse map's peak beside it.
 MARKER, MARKER_REACH = (0.06, 0.93), 0.12
 
@@ -52,7 +55,7 @@ def trained(folder: Path, *, films: int, seed: int, marked: bool) -> Run:
     if (folder / "run" / "metrics.json").is_file():
         return Run(folder / "run")
     cohort = Cohort.from_sources({"phantom": folder / "phantom" / "table.csv"}, seed=seed, near_copies=False)
-    return train("demo", cohort, out=folder / "run", seed=seed, resume=(folder / "run").is_dir())
+    return train(RECIPE, cohort, out=folder / "run", seed=seed, resume=(folder / "run").is_dir())
 
 
 def on_lesions(explainer: Explainer, sample: Sample) -> dict[str, Any]:
@@ -65,9 +68,19 @@ def on_lesions(explainer: Explainer, sample: Sample) -> dict[str, Any]:
         "pointing": mean_over_groups(hits, sample.groups).as_dict(),
         "pointing_of_right_answers": mean_over_groups(np.where(right, hits, np.nan), sample.groups).as_dict(),
         "by_chance": mean_over_groups(pointing_by_chance(values, marks), sample.groups).as_dict(),
+        "pointing_as_tiles": mean_over_groups(
+            pointing(as_tiles(explainer, maps.raw), marks), sample.groups
+        ).as_dict(),
         "share_inside": mean_over_groups(share_inside(values, marks), sample.groups).as_dict(),
         "iou": mean_over_groups(top_iou(values, marks), sample.groups).as_dict(),
     }
+
+
+def as_tiles(explainer: Explainer, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same maps where every cell is taken for a tile of the picture."""
+    side = explainer.bundle.preprocess.size
+    scaled = METHODS[explainer.method].scaled(torch.from_numpy(raw), side)
+    return np.asarray(scaled.numpy(), np.float32)
 
 
 def random_weights(explainer: Explainer, sample: Sample) -> dict[str, Any]:
@@ -137,10 +150,9 @@ def main() -> None:
     """Train what is missing, judge the maps, write the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--films", type=int, default=600)
+    parser.add_argument("--films", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", default="grad-cam")
-    parser.add_argument("--layer")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -149,11 +161,11 @@ def main() -> None:
         which: trained(given.work / which, films=given.films, seed=given.seed, marked=which == "marked")
         for which in ("plain", "marked")
     }
+    plain = runs["plain"]
     explainers = {
-        which: Explainer(run.model, method=given.method, layer=given.layer, device="cpu")
+        which: Explainer(run.model, method=given.method, layer=LAYERS["finer map"], device="cpu")
         for which, run in runs.items()
     }
-    plain = runs["plain"]
     square = plain.model.preprocess
 
     def sample(run: Run, masks: Path | None) -> Sample:
@@ -166,10 +178,13 @@ def main() -> None:
     results = {
         "films": given.films,
         "method": given.method,
-        "layer": explainers["plain"].layer,
+        "layers": {name: layer or "the last before the pooling" for name, layer in LAYERS.items()},
         "accuracy": {which: run.metrics["test"]["accuracy"] for which, run in runs.items()},
-        "trained": on_lesions(explainers["plain"], lesions),
-        "random": random_weights(explainers["plain"], lesions),
+        "lesions": {
+            name: {"trained": on_lesions(one, lesions), "random": random_weights(one, lesions)}
+            for name, layer in LAYERS.items()
+            for one in [Explainer(plain.model, method=given.method, layer=layer, device="cpu")]
+        },
         "covid_films": {which: on_covid(explainers[which], lungs[which]) for which in runs},
     }
     about(HERE / "results" / "phantom_maps.json", "phantom_maps.py", results)

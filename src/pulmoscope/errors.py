@@ -5,7 +5,46 @@ The command line prints ``str(error)`` as one line and leaves with ``error.exit_
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import ClassVar
+
+
+def near_names(
+    word: str, known: Iterable[object], *, most: int = 1, cutoff: float = 0.6, fold_case: bool = False
+) -> list[str]:
+    """The names that a mistyped word may have meant, the nearest first.
+
+    Args:
+        word: As the user wrote it.
+        known: The names there are; of a mapping its keys.
+        most: So many at most.
+        cutoff: How alike they must be, from 0 to 1, by :func:`difflib.get_close_matches`.
+        fold_case: Take capital and small letters for the same.
+
+    >>> near_names("grad_cam", ["grad-cam", "eigen-cam", "occlusion"])
+    ['grad-cam']
+    >>> near_names("COVID", ["Covid", "normal"]), near_names("COVID", ["Covid", "normal"], fold_case=True)
+    ([], ['Covid'])
+    """
+    given = {(str(name).casefold() if fold_case else str(name)): str(name) for name in known}
+    wanted = word.casefold() if fold_case else word
+    return [given[one] for one in difflib.get_close_matches(wanted, given, n=most, cutoff=cutoff)]
+
+
+def did_you_mean(names: Iterable[str], *, joined: str = ", ", before: str = "") -> str:
+    """The question that ends a message about a name that is not known; empty where there is nothing to suggest.
+
+    Args:
+        names: What may have been meant, as by :func:`near_names`.
+        joined: What stands between several.
+        before: What leads from the message to the question.
+
+    >>> did_you_mean(["adam", "adamw"], joined=" or ", before=", "), did_you_mean([], before=", ")
+    (', did you mean adam or adamw?', '')
+    """
+    asked = joined.join(names)
+    return f"{before}did you mean {asked}?" if asked else ""
 
 
 class PulmoscopeError(Exception):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from pulmoscope.errors import PulmoscopeError
 from pulmoscope.explanation.explainer import Explainer
+from pulmoscope.explanation.geometry import grids
 from pulmoscope.explanation.layers import Stage, stages
 from pulmoscope.explanation.methods import Method, method_named
 from pulmoscope.models import CascadeClassifier
@@ -82,6 +82,7 @@ def _of_part(
     network: nn.Module, method: Method, inputs: torch.Tensor, targets: torch.Tensor, which: str
 ) -> list[Belief]:
     known = stages(network, inputs)
+    placed = grids(network, inputs[:1], [stage.path for stage in known])
     with torch.no_grad():
         classes = network(inputs[:1]).shape[1]
     targets = targets.to(inputs.device)
@@ -97,12 +98,12 @@ def _of_part(
         own = maps[targets, rows]
         total = maps.sum(dim=(0, 2, 3)).double()
         shares.append(torch.where(total > 0, own.sum(dim=(1, 2)).double() / total, torch.nan))
-        large = functional.interpolate(maps, size=(side, side), mode="bilinear")
+        large = placed[stage.path].spread(maps, side)
         best = large[targets, rows]
         others = large.clone()
         others[targets, rows] = 0
         wins.append(best > others.amax(dim=0))
-        values.append(method.scaled(own, side))
+        values.append(method.scaled(own, side, placed[stage.path]))
     return [
         Belief(
             stages=known,

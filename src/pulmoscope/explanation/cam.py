@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from pulmoscope.errors import LabelError
+from pulmoscope.explanation.geometry import grids
 from pulmoscope.explanation.layers import default_layer
 from pulmoscope.explanation.methods import method_named
 from pulmoscope.models import Bundle, CascadeClassifier, Classifier
@@ -39,7 +40,8 @@ def explain(
     network, output = _deciding(model.network(), model.classes, inputs, target)
     layer = default_layer(network, inputs) if chosen.uses_layer else ""
     raw = chosen.raw(network, inputs, torch.tensor([output]), layer)
-    heat = chosen.scaled(raw, model.preprocess.size)[0].numpy()
+    grid = grids(network, inputs, [layer])[layer] if chosen.uses_layer else None
+    heat = chosen.scaled(raw, model.preprocess.size, grid)[0].numpy()
     height, width = image.shape
     return np.clip(model.preprocess.unmap(heat, width, height), 0, 1).astype(np.float32)
 

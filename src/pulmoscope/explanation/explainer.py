@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from pulmoscope.errors import PulmoscopeError
+from pulmoscope.explanation.geometry import grids
 from pulmoscope.explanation.layers import Stage, layer_path, stages
 from pulmoscope.explanation.methods import method_named
 from pulmoscope.inference import Predictor
-from pulmoscope.inference.compute import choose_device
 from pulmoscope.models import Bundle, CascadeClassifier, Classifier
 
 INPUT = "input"
@@ -95,16 +95,19 @@ class Explainer:
     ) -> None:
         self.bundle = bundle
         self.batch = batch
-        self.device = choose_device(device)
         self._method = method_named(method)
         self._predictor = Predictor(bundle, device=device, batch=batch)
-        self.network: Classifier | CascadeClassifier = bundle.network().to(  # type: ignore[call-overload]
-            self.device, memory_format=torch.channels_last
-        )
+        self.device = self._predictor.device
+        self.network: Classifier | CascadeClassifier = self._predictor.network
         example = self.inputs(np.zeros((1, bundle.preprocess.size, bundle.preprocess.size), np.uint8))
         self._paths = {
             which: layer_path(part, example, layer) if self._method.uses_layer else INPUT
             for which, part in self._parts()
+        }
+        self._grids = {
+            which: grids(part, example, [self._paths[which]])[self._paths[which]]
+            for which, part in self._parts()
+            if self._method.uses_layer
         }
 
     @property
@@ -213,7 +216,7 @@ class Explainer:
             inputs = self.inputs(pictures[some])
             wanted = torch.from_numpy(targets[some]).to(self.device)
             found = self._method.raw(network, inputs, wanted, self._paths[which])
-            values[some] = self._method.scaled(found, side).cpu().numpy()
+            values[some] = self._method.scaled(found, side, self._grids.get(which)).cpu().numpy()
             if raw is None:
                 raw = np.full((len(pictures), *found.shape[1:]), np.nan, np.float32)
             raw[some] = found.cpu().numpy()

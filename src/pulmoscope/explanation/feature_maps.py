@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pulmoscope.errors import PulmoscopeError
+from pulmoscope.errors import PulmoscopeError, did_you_mean, near_names
 from pulmoscope.explanation.following import WeightLayer, weight_layers
 from pulmoscope.explanation.hooks import recording
 from pulmoscope.explanation.layers import stages
@@ -99,10 +98,10 @@ def _path(network: nn.Module, name: str, known: dict[str, str], convolutions: Se
     path = known.get(name, name)
     if path and path in modules:
         return path
-    near = difflib.get_close_matches(name, [*known, *modules], n=3)
+    near = near_names(name, [*known, *modules], most=3)
     raise PulmoscopeError(
         f"the network has no layer {name!r}",
         code="E_LAYER",
         expected=f"{', '.join(known)}, conv1 to conv{len(convolutions)}, or the path of a module",
-        remedy=f"did you mean {', '.join(near)}?" if near else None,
+        remedy=did_you_mean(near),
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from pulmoscope.errors import PulmoscopeError
+from pulmoscope.errors import PulmoscopeError, did_you_mean, near_names
 
 
 class Recording:
@@ -98,11 +97,11 @@ def find_module(network: nn.Module, path: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(network.named_modules())
     if path in modules:
         return modules[path]
-    near = difflib.get_close_matches(path, modules, n=3)
+    near = near_names(path, modules, most=3)
     raise PulmoscopeError(
         f"the network has no layer {path!r}",
         code="E_LAYER",
-        remedy=f"did you mean {', '.join(near)}?" if near else "take one of pulmoscope.explanation.stages",
+        remedy=did_you_mean(near) or "take one of pulmoscope.explanation.stages",
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from pulmoscope.errors import PulmoscopeError
+from pulmoscope.errors import PulmoscopeError, did_you_mean, near_names
 from pulmoscope.explanation.hooks import recording
 from pulmoscope.models import CascadeClassifier
 
@@ -98,12 +97,12 @@ def layer_path(network: nn.Module, inputs: torch.Tensor, layer: str | None) -> s
         return named[layer]
     modules = dict(network.named_modules())
     if not layer or layer not in modules:
-        near = difflib.get_close_matches(layer, [*named, *modules], n=3)
+        near = near_names(layer, [*named, *modules], most=3)
         raise PulmoscopeError(
             f"the network has no layer {layer!r}",
             code="E_LAYER",
             expected=f"one of {', '.join(map(str, known))}, or the path of a module",
-            remedy=f"did you mean {', '.join(near)}?" if near else None,
+            remedy=did_you_mean(near),
         )
     with recording(network, [layer]) as seen:
         network(inputs[:1])

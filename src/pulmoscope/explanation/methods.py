@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from pulmoscope.errors import PulmoscopeError
+from pulmoscope.errors import PulmoscopeError, did_you_mean, near_names
 from pulmoscope.explanation.forward_cams import eigen_cam, score_cam
+from pulmoscope.explanation.geometry import Grid
 from pulmoscope.explanation.gradient_cams import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from pulmoscope.explanation.pixel_maps import integrated_gradients, occlusion
 
@@ -45,15 +44,16 @@ class Method:
     fine: bool = False
     source: str
 
-    def scaled(self, raw: torch.Tensor, size: int) -> torch.Tensor:
+    def scaled(self, raw: torch.Tensor, size: int, grid: Grid | None = None) -> torch.Tensor:
         """Raw maps (N, h, w) as values (N, size, size) in [0, 1].
+
+        ``grid`` says where in the square the cells lie; None where they tile it, as those of pixel maps do.
 
         What speaks against the class is 0. The largest value of a picture is 1 (of pixel maps, all above their 99th
         percentile are), so maps of two pictures do not compare in strength; a map without evidence stays 0.
         """
-        large = functional.interpolate(
-            raw[:, None].float(), size=(size, size), mode="bilinear", align_corners=False
-        )[:, 0].clamp_min(0)
+        placed = grid or Grid.tiles(raw.shape[-2:], (size, size))
+        large = placed.spread(raw.float(), size).clamp_min(0)
         most = large.amax(dim=(1, 2))
         if not self.uses_layer:
             flat = large.flatten(1)
@@ -123,10 +123,10 @@ def method_named(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    near = difflib.get_close_matches(name, METHODS, n=2)
+    near = near_names(name, METHODS, most=2)
     raise PulmoscopeError(
         f"no explanation method {name!r}",
         code="E_METHOD",
         expected=", ".join(METHODS),
-        remedy=f"did you mean {' or '.join(near)}?" if near else None,
+        remedy=did_you_mean(near, joined=" or "),
     )

@@ -26,7 +26,7 @@ from pulmoscope.inference.compute import (
     keep_memory,
 )
 from pulmoscope.inference.views import VIEWS, apply_view
-from pulmoscope.models import Bundle
+from pulmoscope.models import Bundle, CascadeClassifier, Classifier
 
 # A bfloat16 pass moves the margin between two classes by about as much as one grey level does: on EfficientNet-lite0
 # 0.2 in the mean and 0.85 at most, for logits up to 5. Pictures whose two leading classes are closer than that are run
@@ -88,8 +88,15 @@ class Predictor:
         self.precision: Precision = precision
         self.batch = batch
         self._prevalence = prevalence
-        self._network = bundle.network().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: Classifier | CascadeClassifier = bundle.network().to(  # type: ignore[call-overload]
+            self.device, memory_format=torch.channels_last
+        )
         self._reduced = precision == "bfloat16" or (precision == "auto" and bfloat16_pays(self.device))
+
+    @property
+    def network(self) -> Classifier | CascadeClassifier:
+        """The network that answers, in evaluation mode on :attr:`device`; who explains it needs no second one."""
+        return self._network
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -7,14 +7,13 @@ of a head on it start.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from torch import nn
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 from pulmoscope.models.names import USUAL, folded, usual_name
 
 Option = bool | int | float | str
@@ -133,24 +132,21 @@ def check_backbone(name: str) -> None:
 
     if name in timm_names():
         return
-    near = difflib.get_close_matches(name, [*registered(), *timm_names()], n=3)
+    near = near_names(name, [*registered(), *timm_names()], most=3)
     raise RecipeError(
         f"no backbone named {name!r}",
         code="E_BACKBONE",
-        remedy=f"did you mean {', '.join(near)}?"
-        if near
-        else "take a name from `pulmoscope model`, or any of timm's",
+        remedy=did_you_mean(near) or "take a name from `pulmoscope model`, or any of timm's",
     )
 
 
 def _check_option(name: str, allowed: Mapping[str, Option], key: str, value: Option) -> None:
     if key not in allowed:
-        near = difflib.get_close_matches(key, allowed, n=1)
         raise RecipeError(
             f"{name} has no option {key!r}",
             code="E_BACKBONE",
             expected=", ".join(allowed) or "none",
-            remedy=f"did you mean {near[0]}?" if near else None,
+            remedy=did_you_mean(near_names(key, allowed)),
         )
     wanted = type(allowed[key])
     # A whole number may be written where a fraction is meant, but a truth value is neither.
