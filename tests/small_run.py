@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from PIL import Image
+from torch import Tensor
 
 import tiny
 from pulmoscope.cohort import Cohort
@@ -19,6 +20,34 @@ from pulmoscope.models import Bundle, HeadSpec, ModelSpec, WeightsOrigin, build_
 
 CLASSES = ("normal", "pneumonia", "covid")
 SEED = 3
+
+
+def bundle_of(spec: ModelSpec, weights: dict[str, Tensor]) -> Bundle:
+    """A bundle of grey pictures in the size of its network."""
+    return Bundle(
+        spec=spec, preprocess=Preprocess(size=spec.size, channels=1), weights=weights,
+        origin=WeightsOrigin(name="random", source="seed"),
+    )  # fmt: skip
+
+
+def write_run_of(folder: Path, bundle: Bundle, frame: pd.DataFrame) -> None:
+    """What training leaves: model, cohort, a recipe, and what the model answers for validation and test.
+
+    Args:
+        folder: Of the run; it is there.
+        bundle: The model.
+        frame: The cohort's rows, each with ``path``, ``label`` and ``split``.
+    """
+    bundle.save(folder / "model")
+    Cohort(frame, info={"classes": list(bundle.classes)}).write(folder)
+    judged = frame[frame["split"] != "train"]
+    stored = np.stack([bundle.preprocess.to_store(decode(path).pixels) for path in judged["path"]])
+    Predictions.from_arrays(
+        image_id=judged["image_id"].tolist(), probabilities=Predictor(bundle, device="cpu").probabilities(stored),
+        classes=bundle.classes, label=judged["label"].tolist(), split=judged["split"].tolist(),
+        group_id=judged["group_id"].tolist() if "group_id" in judged else None,
+    ).write(folder / "predictions.parquet")  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(tiny.RECIPE))
 
 
 def write_small_run(folder: Path, *, batch_norm: bool = False, silent_from: int | None = None) -> Path:
@@ -58,19 +87,6 @@ def write_small_run(folder: Path, *, batch_norm: bool = False, silent_from: int 
         for name, value in weights.items():
             if name.startswith("backbone") and value.ndim == 4:
                 value[len(value) * silent_from // 4 :] = 0
-    bundle = Bundle(
-        spec=spec, preprocess=Preprocess(size=64, channels=1), weights=weights,
-        origin=WeightsOrigin(name="random", source="seed"),
-    )  # fmt: skip
-    bundle.save(folder / "model")
-    Cohort(frame, info={"classes": list(CLASSES)}).write(folder)
-    judged = frame[frame["split"] != "train"]
-    stored = np.stack([bundle.preprocess.to_store(decode(path).pixels) for path in judged["path"]])
-    Predictions.from_arrays(
-        image_id=judged["image_id"].tolist(), probabilities=Predictor(bundle, device="cpu").probabilities(stored),
-        classes=CLASSES, label=judged["label"].tolist(), group_id=judged["group_id"].tolist(),
-        split=judged["split"].tolist(),
-    ).write(folder / "predictions.parquet")  # fmt: skip
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(tiny.RECIPE))
+    write_run_of(folder, bundle_of(spec, weights), frame)
     (folder / "environment.json").write_text(json.dumps({"seed": SEED}))
     return folder

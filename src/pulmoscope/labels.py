@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pulmoscope.errors import LabelError
+from pulmoscope.errors import LabelError, did_you_mean, near_names
 
 _MAX_YAML_BYTES = 1 << 20
 
@@ -73,13 +72,11 @@ def load_scheme(name_or_path: str | Path) -> LabelScheme:
     path = Path(name_or_path)
     if path.suffix.lower() in {".yaml", ".yml"} or path.is_file():
         return _read_scheme(path)
-    close = difflib.get_close_matches(str(name_or_path), BUILT_IN, n=1, cutoff=0.5)
+    close = near_names(str(name_or_path), BUILT_IN, cutoff=0.5)
     raise LabelError(
         f"no label scheme is called {str(name_or_path)!r}",
         expected=f"one of {', '.join(BUILT_IN)}, or a YAML file",
-        remedy=f"did you mean {close[0]!r}?"
-        if close
-        else "give the path of your own scheme, ending in .yaml",
+        remedy=did_you_mean(map(repr, close)) or "give the path of your own scheme, ending in .yaml",
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from commands import Command
+from pulmoscope.workflow import compare_run
 
 HEAD = "image_id,label,prediction"
 
@@ -41,6 +43,25 @@ def test_as_text_and_as_json(command: Command, tmp_path: Path) -> None:
     assert found["metrics"] == ["f1:y"]
     assert found["pairs"][0]["mcnemar"]["exact_p"] == pytest.approx(0.625)
     assert found["models"]["first"]["macro_auroc"]["value"] is None
+
+
+def test_leaks_are_said_and_every_table_is_read_once(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "flattered"
+    run.mkdir()
+    table(tmp_path / "first.csv", {0})
+    pd.read_csv(tmp_path / "first.csv").assign(split="test").to_parquet(run / "predictions.parquet")
+    (run / "metrics.json").write_text(json.dumps({"leaked_split": True}))
+    second = tmp_path / "second.parquet"
+    pd.read_csv(table(tmp_path / "second.csv", {1})).assign(split="test").to_parquet(second)
+    read, true = [], compare_run.read_predictions
+    monkeypatch.setattr(
+        compare_run, "read_predictions", lambda path, **given: read.append(path) or true(path, **given)
+    )
+    said = command.done("compare", run, second, "--replicates", 20)
+    assert said.count("LEAKED SPLIT in flattered") == 1
+    assert read == [run / "predictions.parquet", second]
 
 
 def test_what_does_not_fit_is_one_line(command: Command, tmp_path: Path) -> None:

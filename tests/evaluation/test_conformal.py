@@ -7,6 +7,7 @@ import math
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -215,6 +216,11 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
         conformal_report(table(["val"] * 20 + ["test"] * 20), level=1.0)
     with pytest.raises(PulmoscopeError, match="nothing is chosen on the test part"):
         conformal_report(table(["val"] * 20 + ["test"] * 20), chosen_on="test", judged_on="val")
+    with pytest.raises(PulmoscopeError, match="pictures that chose them.*val twice"):
+        conformal_report(table(["val"] * 20), judged_on="val")
+    both = pd.concat([table(["val"] * 9 + ["test"] * 9).frame.assign(model=name) for name in "ab"])
+    with pytest.raises(TableError, match="2 models"):
+        conformal_report(Predictions(both))
     hard = table(["val"] * 20 + ["test"] * 20).frame[["image_id", "label", "split"]]
     with pytest.raises(TableError, match="no probabilities"):
         conformal_report(Predictions(hard.assign(prediction="a"), classes=["a", "b", "c"]))

@@ -304,6 +304,8 @@ def test_tables_that_will_not_do() -> None:
         operating_report(Predictions(table.frame.assign(split="test")))
     with pytest.raises(PulmoscopeError, match="no class 'flu'"):
         operating_report(table, positive="flu")
+    with pytest.raises(PulmoscopeError, match="nothing is chosen on the test part"):
+        operating_report(table, chosen_on="test", judged_on="val")
     with pytest.raises(PulmoscopeError, match="pictures that chose them"):
         operating_report(table, judged_on="val")
     with pytest.raises(PulmoscopeError, match="prevalence"):

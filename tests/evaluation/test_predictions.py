@@ -8,6 +8,7 @@ import pytest
 
 from pulmoscope.errors import StorageError, TableError
 from pulmoscope.evaluation import Predictions, read_predictions
+from pulmoscope.evaluation.predictions import one_model
 
 GOOD = pd.DataFrame({
     "image_id": ["a", "b", "c"], "label": ["covid", "normal", "covid"], "p_covid": [0.75, 0.25, 0.5],
@@ -225,6 +226,23 @@ def test_one_image_may_stand_once_in_each_model() -> None:
     assert len(table.of_model("b")) == 3
     with pytest.raises(TableError, match="more than once within one model"):
         Predictions(pd.concat([both, both.iloc[:1]]))
+
+
+def test_one_model_is_taken_or_must_be_named() -> None:
+    alone = Predictions(GOOD)
+    assert one_model(alone) is alone
+    named = Predictions(GOOD.assign(model="a"))
+    assert one_model(named) is named
+    several = Predictions(pd.concat([GOOD.assign(model=f"m{at}") for at in range(6)]), name="six.csv")
+    assert one_model(several, "m4").models == ("m4",)
+    with pytest.raises(TableError) as error:
+        one_model(several, remedy="choose one with --model")
+    assert str(error.value) == (
+        "E_TABLE: six.csv holds the predictions of 6 models; expected one model at a time; "
+        "got m0, m1, m2, m3, m4, ...; remedy: choose one with --model"
+    )
+    with pytest.raises(TableError, match=r"of model 'm9'.*one of m0"):
+        one_model(several, "m9")
 
 
 def test_arrays_that_do_not_fit() -> None:

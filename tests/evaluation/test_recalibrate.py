@@ -223,6 +223,8 @@ def test_fitting_on_test_or_without_what_it_needs_ends_in_one_line() -> None:
         (lambda: fit_calibrator(Predictions(pd.DataFrame({
             "image_id": ["a", "b"], "label": ["x", "y"], "prediction": ["x", "y"], "split": ["val", "val"]}))),
          "E_TABLE", "has no probabilities"),
+        (lambda: fit_calibrator(Predictions(pd.concat([val_test.frame.assign(model=name) for name in "ab"]))),
+         "E_TABLE", "2 models.*got a, b"),
         (lambda: calibrator_from_dict({"method": "pickle"}), "E_CALIBRATION", "no stored recalibration"),
         (lambda: calibrator_from_dict({"method": "platt", "classes": 2}), "E_CALIBRATION", "slopes"),
         (lambda: calibrator_from_dict({"method": "temperature", "classes": 2, "temperature": -1}), "E_CALIBRATION",

@@ -96,6 +96,7 @@ def test_the_tables_hold_both_parts_and_each_seed() -> None:
     assert effects.rows[0][0] == "size large"
     assert effects.rows[0][1].startswith("+30.00 (")
     assert effects.rows[0][1] == effects.rows[0][2]  # both parts are made alike
+    assert effects.rows[0][3:5] == ["<\N{NO-BREAK SPACE}.001"] * 2
     compared = effects_table(found.comparisons, "cells")
     assert compared.header[-2:] == ["Plain : changed, McNemar", "Verdict"]
     assert compared.rows[0][5].replace("\N{NO-BREAK SPACE}", " ") == "0 : 30, p < .001; 0 : 30, p < .001"

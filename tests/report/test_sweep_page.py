@@ -80,7 +80,8 @@ def test_the_page_escapes_what_it_is_told_and_runs_nothing(tmp_path: Path) -> No
     wicked = "<script>alert(1)</script>"
     table = Table(caption=wicked, header=["Trial", "accuracy"], rows=[["0", wicked]])
     page = SweepPage(
-        title=wicked, subtitle=wicked, leaked=wicked, description=wicked, says=[wicked], chosen=[(wicked, wicked)],
+        title=wicked, subtitle=wicked, leaked=wicked, description=wicked, changed=[wicked], says=[wicked],
+        chosen=[(wicked, wicked)],
         top=table, by_value=table, importance=wicked, test=[table], nested=table, failures=[(wicked, wicked)],
         caveats=[wicked],
         facts=[(wicked, wicked)],

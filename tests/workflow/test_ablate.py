@@ -145,7 +145,7 @@ def test_where_nothing_can_be_compared(job: Path, monkeypatch: pytest.MonkeyPatc
         raise StorageError("cannot write: the disk is full")
 
     # What the next cell would not be spared ends the whole, and comes through an engine as what it is.
-    monkeypatch.setattr("pulmoscope.workflow.ablate_run.train", full)
+    monkeypatch.setattr("pulmoscope.workflow.trainings.train", full)
     with pytest.raises(StorageError, match="the disk is full"):
         again(job, "full", engine=LocalEngine(1))
 

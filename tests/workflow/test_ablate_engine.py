@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tiny
+from pulmoscope.cohort import Cohort
 from pulmoscope.errors import StorageError
 from pulmoscope.search.engine import Outcome
 from pulmoscope.training import load_recipe
@@ -30,7 +31,9 @@ class Full:
 
 def test_the_engine_is_closed_where_the_ablation_cannot_go_on(tmp_path: Path) -> None:
     engine, recipe = Full(), load_recipe(tiny.write_recipe(tmp_path))
+    table = tiny.draw_pictures(tmp_path / "data", n=36)
+    cohort = Cohort.from_sources({"bars": table}, near_copies=False)
     with pytest.raises(StorageError, match="full") as caught:
-        ablate_run._train({(): recipe}, {(): tmp_path / "cell"}, [0, 1], tmp_path, engine, [], False)
+        ablate_run._train({(): recipe}, {(): tmp_path / "cell"}, [0, 1], tmp_path, cohort, engine, [], False)
     assert engine.closed
     assert caught.tb is not None  # which holds the loop's frame, and so the generator

@@ -17,9 +17,7 @@ from pulmoscope.workflow.compare_run import compare, leak_warnings, read_contend
 HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture(autouse=True)
-def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
+pytestmark = pytest.mark.usefixtures("small_figures")
 
 
 def table(path: Path, strength: float, *, models: tuple[str, ...] = (), rows: int = 60) -> Path:

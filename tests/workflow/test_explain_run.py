@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
-import tiny
 from pulmoscope.cli.app import app
-from pulmoscope.cohort import Cohort
 from pulmoscope.errors import LabelError, PulmoscopeError, RunError
 from pulmoscope.evaluation import Predictions
-from pulmoscope.imaging import Preprocess, decode
-from pulmoscope.inference import Predictor
-from pulmoscope.models import Bundle, HeadSpec, ModelSpec, WeightsOrigin, build_classifier
+from pulmoscope.models import HeadSpec, ModelSpec, build_classifier
 from pulmoscope.workflow.explain_files import as_dict
 from pulmoscope.workflow.explain_run import explain_pictures
+from small_run import bundle_of, write_run_of
 
 CLASSES = ("normal", "pneumonia", "<b>covid")
 
@@ -48,22 +44,11 @@ def make_run(folder: Path) -> Path:
     )
     weights = build_classifier(spec, seed=2).state_dict()
     weights["head.1.weight"] = weights["head.1.weight"] * 3
-    bundle = Bundle(
-        spec=spec, preprocess=Preprocess(size=64, channels=1), weights=weights,
-        origin=WeightsOrigin(name="random", source="seed"),
-    )  # fmt: skip
-    bundle.save(folder / "model")
     ids = [f"s/{path.name}" for path in paths]
     labels = [CLASSES[index % 3] for index in range(24)]
     splits = ["val" if index < 12 else "test" for index in range(24)]
     frame = pd.DataFrame({"image_id": ids, "path": [str(p) for p in paths], "label": labels, "split": splits})
-    Cohort(frame, info={"classes": list(CLASSES)}).write(folder)
-    stored = np.stack([bundle.preprocess.to_store(decode(path).pixels) for path in paths])
-    Predictions.from_arrays(
-        image_id=ids, probabilities=Predictor(bundle, device="cpu").probabilities(stored), classes=CLASSES,
-        label=labels, split=splits,
-    ).write(folder / "predictions.parquet")  # fmt: skip
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(tiny.RECIPE))
+    write_run_of(folder, bundle_of(spec, weights), frame)
     return folder
 
 

@@ -257,7 +257,7 @@ def test_a_killed_replay_goes_on_where_it_was(
     import sys
 
     recipe = family(tmp_path)
-    job = sys.modules["pulmoscope.workflow.replay_training"]
+    job = sys.modules["pulmoscope.workflow.trainings"]
     true_train, trained = job.train, []
 
     def train_until_killed(*args: object, seed: int, **options: object) -> object:

@@ -11,20 +11,16 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
-import tiny
 from commands import Command
-from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RunError
-from pulmoscope.evaluation import Predictions
-from pulmoscope.imaging import Preprocess, decode
-from pulmoscope.inference import Predictor
-from pulmoscope.models import Bundle, HeadSpec, ModelSpec, WeightsOrigin, build_classifier
+from pulmoscope.imaging import Preprocess
+from pulmoscope.models import Bundle, HeadSpec, ModelSpec, build_classifier
 from pulmoscope.report.scorecard_section import explain_section, scorecard_section
 from pulmoscope.workflow.scorecard_pictures import mask_in_square, stratified
 from pulmoscope.workflow.scorecard_run import score_methods
+from small_run import bundle_of, write_run_of
 
 CLASSES = ("normal", "<b>covid")
 
@@ -37,10 +33,7 @@ def make_bundle(seed: int, classes: tuple[str, ...] = CLASSES) -> Bundle:
     weights = build_classifier(spec, seed=seed).state_dict()
     # Every channel speaks for every class, so that no map is empty.
     weights["head.1.weight"] = weights["head.1.weight"].abs()
-    return Bundle(
-        spec=spec, preprocess=Preprocess(size=32, channels=1), weights=weights,
-        origin=WeightsOrigin(name="random", source="seed"),
-    )  # fmt: skip
+    return bundle_of(spec, weights)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +53,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mask = np.zeros((20, 30), np.uint8)  # half the radiograph's size
         mask[:, :15] = 1
         Image.fromarray(mask).save(masks / paths[-1].name)
-    bundle = make_bundle(3)
-    bundle.save(folder / "model")
     ids = [f"s/{path.name}" for path in paths]
     labels = [CLASSES[index % 2] for index in range(16)]
     splits = ["val" if index < 4 else "test" for index in range(16)]
@@ -69,13 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"image_id": ids, "path": [str(p) for p in paths], "label": labels, "split": splits,
          "mask_path": [str(masks / p.name) for p in paths]}
     )  # fmt: skip
-    Cohort(frame, info={"classes": list(CLASSES)}).write(folder)
-    stored = np.stack([bundle.preprocess.to_store(decode(path).pixels) for path in paths])
-    Predictions.from_arrays(
-        image_id=ids, probabilities=Predictor(bundle, device="cpu").probabilities(stored), classes=CLASSES,
-        label=labels, split=splits,
-    ).write(folder / "predictions.parquet")  # fmt: skip
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(tiny.RECIPE))
+    write_run_of(folder, make_bundle(3), frame)
     return folder
 
 

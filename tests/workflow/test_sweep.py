@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-import yaml
 from safetensors.torch import save_file
 from timm import create_model
 
-import tiny
 from commands import contents
 from pulmoscope.cli.sweep import sweep as sweep_command
 from pulmoscope.cohort import Cohort
@@ -29,6 +27,8 @@ from pulmoscope.search.trial_files import read_trial, trial_path
 from pulmoscope.workflow import sweep_trials
 from pulmoscope.workflow.sweep_report import axis_labels
 from pulmoscope.workflow.sweep_run import Sweep, check_writers, summarise_folds, sweep
+from small_sweep import write_recipe
+from small_sweep import write_space as space
 
 KILLED = Path(__file__).with_name("killed_sweep.py")
 HEADS = {
@@ -47,29 +47,11 @@ FINETUNED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer dots make the reports quick."""
-    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    folder = tmp_path_factory.mktemp("bars")
-    return Cohort.from_sources({"bars": tiny.draw_pictures(folder / "data", n=60)}, near_copies=False)
+pytestmark = pytest.mark.usefixtures("small_figures")
 
 
 def recipe(folder: Path, *, head: int = 2, finetune: int = 0) -> Path:
-    train = tiny.RECIPE["train"]
-    assert isinstance(train, dict)
-    changed = {"head": {"epochs": head}, "finetune": train["finetune"] | {"epochs": finetune}}
-    return tiny.write_recipe(folder, train={"select": "val_accuracy", **changed})
-
-
-def space(folder: Path, content: dict[str, Any]) -> Path:
-    path = folder / "space.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return path
+    return write_recipe(folder, head=head, finetune=finetune)
 
 
 def table(folder: Path) -> pd.DataFrame:

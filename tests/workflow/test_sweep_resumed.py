@@ -15,7 +15,6 @@ import yaml
 from safetensors.torch import save_file
 from timm import create_model
 
-import tiny
 from pulmoscope.cohort import Cohort
 from pulmoscope.errors import RunError, SplitLeakError, StorageError, TrainingError
 from pulmoscope.search.engine import LocalEngine, Outcome
@@ -28,32 +27,20 @@ from pulmoscope.workflow import sweep_run, sweep_search, sweep_trials
 from pulmoscope.workflow.sweep_run import sweep
 from pulmoscope.workflow.sweep_setup import Setup, check_setup, refuse_known
 from pulmoscope.workflow.sweep_trials import Piece, Trial, read_parts, run_piece
+from small_sweep import write_recipe, write_space
 
 RATES = {"axes": {"train.head.learning_rate": [0.3, 0.1, 0.01]}}
 
 
-@pytest.fixture(autouse=True)
-def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    folder = tmp_path_factory.mktemp("bars")
-    return Cohort.from_sources({"bars": tiny.draw_pictures(folder / "data", n=60)}, near_copies=False)
+pytestmark = pytest.mark.usefixtures("small_figures")
 
 
 def recipe(folder: Path, *, head: int = 1, finetune: int = 0) -> Recipe:
-    train = tiny.RECIPE["train"]
-    assert isinstance(train, dict)
-    changed = {"head": {"epochs": head}, "finetune": train["finetune"] | {"epochs": finetune}}
-    return load_recipe(tiny.write_recipe(folder, train={"select": "val_accuracy", **changed}))
+    return load_recipe(write_recipe(folder, head=head, finetune=finetune))
 
 
 def space(folder: Path, content: dict[str, Any]) -> Space:
-    path = folder / "space.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-    return read_space(path)
+    return read_space(write_space(folder, content))
 
 
 def setup(folder: Path, cohort: Cohort, content: dict[str, Any], **changed: Any) -> Setup:
@@ -132,6 +119,22 @@ def test_another_choice_leaves_the_run_of_the_one_before_beside_it(tmp_path: Pat
     (best / "recipe.yaml").write_text(chosen.as_yaml())
     sweep_search._set_aside(best, chosen)
     assert best.is_dir()
+
+
+def test_a_recipe_that_is_laid_out_otherwise_is_the_same_choice(tmp_path: Path) -> None:
+    """An editor that saved the file, or an older version that wrote fewer fields, sets no run aside."""
+    chosen, best = recipe(tmp_path), tmp_path / "best"
+    best.mkdir()
+    content = yaml.safe_load(chosen.as_yaml())
+    del content["predict"]  # whose fields are at their defaults
+    (best / "recipe.yaml").write_text("# opened and saved\n" + yaml.safe_dump(content, indent=6))
+    (best / "metrics.json").write_text("{}")
+    sweep_search._set_aside(best, chosen)
+    assert (best / "metrics.json").is_file()
+    # What can no longer be read is not what was chosen now; it is kept beside.
+    (best / "recipe.yaml").write_text("{")
+    sweep_search._set_aside(best, chosen)
+    assert (tmp_path / "best-before-1" / "metrics.json").is_file()
 
 
 def test_trials_that_a_dead_worker_lost_are_no_failed_trials(

@@ -37,12 +37,11 @@ def compare(
 
     from pulmoscope.evaluation.compare import METRICS
     from pulmoscope.evaluation.compare_words import as_text
-    from pulmoscope.workflow.compare_run import compare as run_comparison
-    from pulmoscope.workflow.compare_run import leak_warnings, read_contenders
+    from pulmoscope.workflow.compare_run import compare_contenders, leak_warnings, read_contenders
 
-    found = run_comparison(
-        sources,
-        models=model or (),
+    contenders = read_contenders(sources, model or ())
+    found = compare_contenders(
+        contenders,
         split=None if split == "all" else split,
         metrics=metric or METRICS,
         margin=margin,
@@ -53,7 +52,7 @@ def compare(
     if as_json:
         print(json.dumps(found.as_dict(), allow_nan=False))
         return
-    for warning in leak_warnings(read_contenders(sources, model or ())):
+    for warning in leak_warnings(contenders):
         print(warning)
     print(as_text(found))
     if out is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pulmoscope.cli.options import BudgetName
+from pulmoscope.cli.options import BudgetName, EngineName
 
 
 def train(
@@ -24,10 +24,19 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    engine: Annotated[EngineName, typer.Option(help="Processes of this machine, or Ray.")] = EngineName.LOCAL,
+    workers: Annotated[
+        int | None, typer.Option(help="Seeds and folds at once; 1 locally by default.")
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster that is running, or auto; Ray is started here without."),
+    ] = None,
 ) -> None:
     """Train a model, evaluate it once on the test part, and write the report."""
     from pulmoscope.cohort import Cohort
     from pulmoscope.errors import RunError
+    from pulmoscope.search.engine import open_engine
     from pulmoscope.training import load_recipe
     from pulmoscope.workflow import train as run_training
     from pulmoscope.workflow import train_seeds
@@ -37,11 +46,12 @@ def train(
     if seeds and seed is not None:
         raise RunError("--seed and --seeds are given", code="E_USAGE", remedy="give one of them")
     chosen = load_recipe(recipe, tuple(set_ or ()), budget=budget.value)
-    if seeds:
-        found = train_seeds(
-            chosen, Cohort.read(cohort), seeds=parse_seeds(seeds), out=out, resume=resume, progress=True
-        )
-        print(f"{found}\ntables: {out / 'seeds.csv'}, {out / 'seeds.json'}\nResearch use only.")
-        return
-    run = run_training(chosen, Cohort.read(cohort), out=out, seed=seed or 0, resume=resume, progress=True)
-    print(describe_run(run))
+    several = parse_seeds(seeds) if seeds else ()
+    with open_engine(engine.value, workers=workers, address=address) as opened:
+        given: dict[str, Any] = {"out": out, "resume": resume, "engine": opened, "progress": True}
+        if several:
+            found = train_seeds(chosen, Cohort.read(cohort), seeds=several, **given)
+            print(f"{found}\ntables: {out / 'seeds.csv'}, {out / 'seeds.json'}\nResearch use only.")
+        else:
+            run = run_training(chosen, Cohort.read(cohort), seed=seed or 0, **given)
+            print(describe_run(run))

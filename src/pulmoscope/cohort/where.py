@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from pulmoscope.errors import CohortError
+from pulmoscope.errors import CohortError, did_you_mean, near_names
 
 _SHAPE = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<operator>!=|>=|<=|==|=|>|<)\s*(?P<value>.*?)\s*")
 _ORDER: Mapping[str, Callable[[pd.Series, float], pd.Series]] = {
@@ -66,12 +65,12 @@ class Condition:
         folded = {str(name).casefold(): name for name in frame.columns}
         if self.column.casefold() in folded:
             return frame[folded[self.column.casefold()]]
-        close = difflib.get_close_matches(self.column.casefold(), folded, n=1, cutoff=0.5)
+        close = near_names(self.column, frame.columns, cutoff=0.5, fold_case=True)
         raise CohortError(
             f"filter {self.text!r}: there is no column {self.column!r}",
             code="E_WHERE",
             expected=f"one of {', '.join(map(str, frame.columns))}",
-            remedy=f"did you mean {folded[close[0]]!r}?" if close else None,
+            remedy=did_you_mean(map(repr, close)),
         )
 
     def _in_order(self, column: pd.Series) -> pd.Series:
@@ -96,14 +95,13 @@ class Condition:
     def _explain_absence(self, column: pd.Series, values: Sequence[str]) -> None:
         counts = column.value_counts()
         there = [str(value) for value in counts.index[:12]]
-        folded = {str(value).casefold(): str(value) for value in counts.index[:1000]}
-        close = difflib.get_close_matches(values[0].casefold(), folded, n=1, cutoff=0.5) if values else []
+        close = near_names(values[0], counts.index[:1000], cutoff=0.5, fold_case=True) if values else []
         if self.operator == "!=" and not close:
             return
         raise self._fault(
             f"one of {', '.join(there)}" if there else "a column with values",
             ", ".join(map(repr, values)) or "nothing",
-            f"did you mean {folded[close[0]]!r}?" if close else None,
+            did_you_mean(map(repr, close)),
         )
 
     def _fault(self, expected: str, got: str, remedy: str | None = None) -> CohortError:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.errors import PulmoscopeError, TableError
+from pulmoscope.errors import PulmoscopeError
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
 from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
-from pulmoscope.evaluation.predictions import Predictions, read_predictions
+from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def evaluate(
         PulmoscopeError: An option is out of range.
     """
     method = _checked_method(intervals, replicates)
-    table = _as_predictions(predictions)
-    table = _one_model(table, model)
+    table = one_model(_as_predictions(predictions), model)
     used_split = split if table.splits else None
     table = table.part(used_split)
     truth, predicted, probabilities = table.labels, table.predicted, table.probabilities
@@ -118,19 +117,6 @@ def _as_predictions(predictions: Predictions | pd.DataFrame | str | os.PathLike[
     if isinstance(predictions, (str, Path, os.PathLike)):
         return read_predictions(predictions)
     return Predictions(predictions)
-
-
-def _one_model(table: Predictions, model: str | None) -> Predictions:
-    if model is not None:
-        return table.of_model(model)
-    if len(table.models) > 1:
-        raise TableError(
-            f"{table.name} holds the predictions of {len(table.models)} models",
-            expected="one model at a time",
-            got=", ".join(table.models[:5]) + (", ..." if len(table.models) > 5 else ""),
-            remedy="choose one by its name",
-        )
-    return table
 
 
 def _values(

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pulmoscope.errors import PulmoscopeError, TableError
+from pulmoscope.errors import PulmoscopeError
 from pulmoscope.evaluation.four_counts import Diagnostic, PerThousand, diagnostic, per_thousand
 from pulmoscope.evaluation.operating import OperatingPoint, Rule, choose_threshold
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate
-from pulmoscope.evaluation.two_parts import group_notes
+from pulmoscope.evaluation.two_parts import check_parts, group_notes
 
 #: What is asked for where nothing is.
 DEFAULT_RULES = (
@@ -120,7 +120,8 @@ def operating_report(
         TableError: A split is missing, or there are several models.
         PulmoscopeError: No such class, the two splits are one, or the prevalence is out of range.
     """
-    _check(predictions, positive, prevalence, chosen_on, judged_on)
+    check_parts(predictions, chosen_on, judged_on)
+    _check(predictions, positive, prevalence)
     choosing, judging = predictions.part(chosen_on), predictions.part(judged_on)
     before, after = choosing.probabilities, judging.probabilities
     if before is None or after is None:
@@ -193,14 +194,7 @@ def points_text(points: Sequence[JudgedPoint], part: str) -> str:
     return "\n\n".join("\n".join(_lines(one, part)) for one in points)
 
 
-def _check(
-    table: Predictions, positive: str | None, prevalence: float | None, chosen_on: str, judged_on: str
-) -> None:
-    if len(table.models) > 1:
-        raise TableError(
-            f"{table.name} holds the predictions of {len(table.models)} models", expected="one model at a time",
-            got=", ".join(table.models[:5]), remedy="choose one by its name",
-        )  # fmt: skip
+def _check(table: Predictions, positive: str | None, prevalence: float | None) -> None:
     if positive is not None and positive not in table.classes:
         raise PulmoscopeError(
             f"{table.name} has no class {positive!r}", code="E_OPTION", expected=" or ".join(table.classes)
@@ -211,19 +205,6 @@ def _check(
             code="E_OPTION",
             expected="a number between 0 and 1",
             got=str(prevalence),
-        )
-    if chosen_on == judged_on:
-        raise PulmoscopeError(
-            "the thresholds would be judged on the pictures that chose them", code="E_OPTION",
-            expected="two different splits", got=f"{chosen_on} twice",
-        )  # fmt: skip
-    lacking = [part for part in (chosen_on, judged_on) if part not in table.splits]
-    if lacking:
-        raise TableError(
-            f"{table.name} has no row of split {' or '.join(lacking)}",
-            expected=f"a column 'split' with {chosen_on} and {judged_on}",
-            got=", ".join(table.splits) or "no split at all",
-            remedy="a threshold is chosen on validation and judged on test",
         )
 
 

@@ -215,6 +215,29 @@ class Predictions:
         return part
 
 
+def one_model(
+    table: Predictions, model: str | None = None, *, remedy: str = "choose one by its name"
+) -> Predictions:
+    """The rows of one model of a table; where the table holds no more than one it need not be named.
+
+    Args:
+        table: Of one model or of several.
+        model: Its name in the column ``model``; None for the only one.
+        remedy: How the caller's user names one.
+
+    Raises:
+        TableError: No row is of ``model``, or there are several models and none is named.
+    """
+    if model is not None:
+        return table.of_model(model)
+    if len(table.models) > 1:
+        raise TableError(
+            f"{table.name} holds the predictions of {len(table.models)} models", expected="one model at a time",
+            got=", ".join(table.models[:5]) + (", ..." if len(table.models) > 5 else ""), remedy=remedy,
+        )  # fmt: skip
+    return table
+
+
 def read_predictions(
     path: str | os.PathLike[str], *, classes: Sequence[str] | None = None, at_least: int = 1
 ) -> Predictions:

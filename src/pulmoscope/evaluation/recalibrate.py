@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pulmoscope.errors import PulmoscopeError, TableError
 from pulmoscope.evaluation.isotonic import Isotonic, fit_isotonic
 from pulmoscope.evaluation.platt import Platt, fit_platt
-from pulmoscope.evaluation.predictions import Predictions
+from pulmoscope.evaluation.predictions import Predictions, one_model
 from pulmoscope.evaluation.prevalence import PrevalenceShift
 from pulmoscope.evaluation.temperature import Temperature, fit_temperature
 
@@ -92,13 +92,7 @@ def fit_calibrator(
             "a recalibration must not be fitted on the test part", expected="the validation part",
             remedy="fit on val; judge on test",
         )  # fmt: skip
-    if len(predictions.models) > 1:
-        raise TableError(
-            f"{predictions.name} holds the predictions of {len(predictions.models)} models",
-            expected="one model at a time",
-            remedy="choose one by its name",
-        )
-    part = predictions.part(split)
+    part = one_model(predictions).part(split)
     probabilities = part.probabilities
     if probabilities is None:
         raise TableError(

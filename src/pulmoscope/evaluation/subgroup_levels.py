@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.errors import PulmoscopeError, TableError
+from pulmoscope.errors import PulmoscopeError, TableError, did_you_mean, near_names
 from pulmoscope.evaluation.cells import as_text, numbers, texts
 
 if TYPE_CHECKING:
@@ -61,11 +60,11 @@ def subgroup_levels(
     """
     absent = [name for name in by if name not in frame]
     if absent:
-        close = difflib.get_close_matches(absent[0], list(map(str, frame.columns)), n=1)
+        close = map(repr, near_names(absent[0], frame.columns))
         raise TableError(
             f"no column {', '.join(map(repr, absent))} to group by",
             expected=f"among {', '.join(map(str, frame.columns))}",
-            remedy=f"did you mean {close[0]!r}?" if close else "name columns of the table, or give --cohort",
+            remedy=did_you_mean(close) or "name columns of the table, or give --cohort",
         )
     found: dict[str, tuple[str, ...]] = {}
     order: dict[str, tuple[str, ...]] = {}

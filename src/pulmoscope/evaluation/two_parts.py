@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.errors import PulmoscopeError, TableError
-from pulmoscope.evaluation.predictions import Predictions
+from pulmoscope.evaluation.predictions import Predictions, one_model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,30 +42,9 @@ def two_parts_of(table: Predictions, chosen_on: str, judged_on: str) -> TwoParts
 
     Raises:
         TableError: A split is missing, there are no probabilities or no labels, or several models.
-        PulmoscopeError: The two splits are one.
+        PulmoscopeError: The two splits are one, or the test part would choose.
     """
-    if len(table.models) > 1:
-        raise TableError(
-            f"{table.name} holds the predictions of {len(table.models)} models", expected="one model at a time",
-            got=", ".join(table.models[:5]), remedy="choose one by its name",
-        )  # fmt: skip
-    if chosen_on == judged_on:
-        raise PulmoscopeError(
-            "what is chosen would be judged on the pictures that chose it", code="E_OPTION",
-            expected="two different splits", got=f"{chosen_on} twice",
-        )  # fmt: skip
-    if chosen_on == "test":
-        raise PulmoscopeError(
-            "nothing is chosen on the test part", code="E_OPTION", expected="a validation part", got="test"
-        )
-    lacking = [part for part in (chosen_on, judged_on) if part not in table.splits]
-    if lacking:
-        raise TableError(
-            f"{table.name} has no row of split {' or '.join(lacking)}",
-            expected=f"a column 'split' with {chosen_on} and {judged_on}",
-            got=", ".join(table.splits) or "no split at all",
-            remedy="thresholds are chosen on validation and judged on test; of a cross-validation name one fold",
-        )
+    check_parts(table, chosen_on, judged_on)
     choosing, judging = table.part(chosen_on), table.part(judged_on)
     before, after = choosing.probabilities, judging.probabilities
     if before is None or after is None:
@@ -78,6 +57,33 @@ def two_parts_of(table: Predictions, chosen_on: str, judged_on: str) -> TwoParts
         judging=_rows(judging, after),
         notes=group_notes(choosing, judging),
     )
+
+
+def check_parts(table: Predictions, chosen_on: str, judged_on: str) -> None:
+    """One split chooses, another judges, and the table holds both of one model.
+
+    Raises:
+        TableError: A split is missing, or there are several models.
+        PulmoscopeError: The two splits are one, or the test part would choose.
+    """
+    one_model(table)
+    if chosen_on == "test":
+        raise PulmoscopeError(
+            "nothing is chosen on the test part", code="E_OPTION", expected="a validation part", got="test"
+        )
+    if chosen_on == judged_on:
+        raise PulmoscopeError(
+            "the thresholds would be judged on the pictures that chose them", code="E_OPTION",
+            expected="two different splits", got=f"{chosen_on} twice",
+        )  # fmt: skip
+    lacking = [part for part in (chosen_on, judged_on) if part not in table.splits]
+    if lacking:
+        raise TableError(
+            f"{table.name} has no row of split {' or '.join(lacking)}",
+            expected=f"a column 'split' with {chosen_on} and {judged_on}",
+            got=", ".join(table.splits) or "no split at all",
+            remedy="thresholds are chosen on validation and judged on test; of a cross-validation name one fold",
+        )
 
 
 def _rows(part: Predictions, probabilities: npt.NDArray[np.float64]) -> Rows:

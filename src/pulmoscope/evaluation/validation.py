@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.errors import TableError
+from pulmoscope.errors import TableError, did_you_mean, near_names
 from pulmoscope.evaluation.cells import class_names, numbers, sorted_classes, texts
 from pulmoscope.evaluation.columns import SUM_TOLERANCE, class_columns, group_names
 
@@ -239,6 +238,5 @@ def _scale_hint(values: npt.NDArray[np.float64]) -> str:
 
 
 def _did_you_mean(name: str, options: Iterable[str]) -> str:
-    folded = {option.casefold(): option for option in map(str, options)}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
-    return f" (did you mean {folded[close[0]]!r}?)" if close else ""
+    close = near_names(name, options, cutoff=0.7, fold_case=True)
+    return f" ({did_you_mean(map(repr, close))})" if close else ""

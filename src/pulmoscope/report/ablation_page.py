@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulmoscope.evaluation.p_value import show_p
+from pulmoscope.evaluation.p_value import show_bare_p, show_p
 from pulmoscope.files import write_text
 from pulmoscope.report.figures.effects import ForestRow, draw_effects
 from pulmoscope.report.page import template
@@ -165,7 +165,7 @@ def _share(shift: Shift | None) -> str:
 
 
 def _bare(p: float) -> str:
-    return _unbroken(show_p(p)).removeprefix("p\N{NO-BREAK SPACE}").removeprefix("=\N{NO-BREAK SPACE}")
+    return show_bare_p(p).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _unbroken(text: str) -> str:

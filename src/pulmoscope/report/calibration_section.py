@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.recalibrate import fit_calibrator
 from pulmoscope.report.figures.calibration_pair import draw_calibration_pair
 from pulmoscope.report.inputs import ModelPredictions
-from pulmoscope.report.numbers import UNDEFINED, show_rate
+from pulmoscope.report.numbers import show_number, show_rate
 from pulmoscope.report.section import Section
 from pulmoscope.report.tables import Table
 
@@ -134,7 +133,7 @@ def _draw(pair: _Pair) -> Figure:
 def _summary_table(before: CalibrationSummary, after: CalibrationSummary | None, pair: _Pair) -> Table:
     rows = [[title, *_cells(name, before, after)] for name, title in _ROWS]
     chance = ["ECE of exact probabilities, by chance"]
-    chance += [_number(one.ece_by_chance) for one in (before, after) if one is not None]
+    chance += [show_number(one.ece_by_chance) for one in (before, after) if one is not None]
     header = ["", "As trained"]
     if after is not None:
         header.append(pair.title[:1].upper() + pair.title[1:])
@@ -154,10 +153,10 @@ def _parts_table(found: CalibrationSummary) -> Table:
     rows: list[Sequence[str]] = [
         [
             name,
-            _number(one.score, 4),
-            _number(one.reliability, 4),
-            _number(one.resolution, 4),
-            _number(one.uncertainty, 4),
+            show_number(one.score, 4),
+            show_number(one.reliability, 4),
+            show_number(one.resolution, 4),
+            show_number(one.uncertainty, 4),
         ]
         for name, one in found.by_class.items()
     ]
@@ -206,7 +205,3 @@ def _sentences(
             f"right would show {final.ece_by_chance:.3f} in the mean on {final.n:,} pictures."
         )
     return said
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"

@@ -21,7 +21,7 @@ from pulmoscope.evaluation.compare_words import (
     told_pairs,
 )
 from pulmoscope.evaluation.comparison import Comparison, MetricDifference, Standing
-from pulmoscope.evaluation.p_value import show_p
+from pulmoscope.evaluation.p_value import show_bare_p, show_p
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, Estimate
 from pulmoscope.files import write_text
 from pulmoscope.report.figures.forest import ForestModel, Interval, draw_forest
@@ -150,7 +150,7 @@ def pair_tables(comparison: Comparison) -> list[Table]:
             caption=f"Difference of {metric_title(metric)}, paired bootstrap over groups",
             header=[*head, "Difference (95% interval)", "p", "After Holm"],
             rows=[
-                [one.first, one.second, show_difference(told), _bare(told.p), _bare(told.holm_p)]
+                [one.first, one.second, show_difference(told), show_bare_p(told.p), show_bare_p(told.holm_p)]
                 for one in comparison.pairs
                 for told in (one.differences[metric],)
             ],
@@ -164,7 +164,7 @@ def pair_tables(comparison: Comparison) -> list[Table]:
             rows=[
                 [
                     one.first, one.second, f"{one.mcnemar.only_first} : {one.mcnemar.only_second}",
-                    _bare(one.mcnemar.exact_p), _bare(one.exact_holm), _bare(one.mcnemar.mid_p), _bare(one.mid_holm),
+                    *map(show_bare_p, (one.mcnemar.exact_p, one.exact_holm, one.mcnemar.mid_p, one.mid_holm)),
                 ]
                 for one in comparison.pairs
             ],
@@ -173,7 +173,8 @@ def pair_tables(comparison: Comparison) -> list[Table]:
     rows = [
         [
             one.first, one.second, label, f"{found.told.first:.4f}", f"{found.told.second:.4f}",
-            _delong(found.told.difference, found.told.low, found.told.high), _bare(found.told.p), _bare(found.holm_p),
+            _delong(found.told.difference, found.told.low, found.told.high),
+            show_bare_p(found.told.p), show_bare_p(found.holm_p),
         ]
         for one in comparison.pairs
         for label, found in one.delong.items()
@@ -202,7 +203,7 @@ def _against(one: Standing) -> list[str]:
     if beside is None:
         return ["", "", "", "" if one.rank is not None else UNDEFINED]
     told = "told apart" if beside.told_apart else "cannot be told apart"
-    return [show_difference(beside), _bare(beside.p), _bare(beside.holm_p), told]
+    return [show_difference(beside), show_bare_p(beside.p), show_bare_p(beside.holm_p), told]
 
 
 def _interval(one: MetricDifference) -> Interval:
@@ -222,7 +223,3 @@ def _delong(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return UNDEFINED
     return f"{value:+.4f}" + ("" if math.isnan(low) else f" ({low:+.4f} to {high:+.4f})")
-
-
-def _bare(p: float) -> str:
-    return show_p(p).removeprefix("p ").removeprefix("= ")

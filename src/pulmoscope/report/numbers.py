@@ -45,6 +45,15 @@ def show_rate(rate: object, digits: int = 3) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
 
 
+def show_number(value: float, digits: int = 3) -> str:
+    """A number alone; undefined where it is NaN.
+
+    >>> show_number(0.12345), show_number(1.5, 1), show_number(float("nan"))
+    ('0.123', '1.5', 'undefined')
+    """
+    return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"
+
+
 def show_count(count: object) -> str:
     """A count with thousands parted.
 
@@ -96,6 +105,19 @@ def show_setting(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(show_setting(item) for item in value) or "none"
     return str(value)
+
+
+def flat_settings(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one mapping, the place of each written with dots; an empty mapping is a value.
+
+    >>> flat_settings({"seed": 0, "model": {"head": {"dropout": 0.5}, "options": {}}})
+    {'seed': 0, 'model.head.dropout': 0.5, 'model.options': {}}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= flat_settings(value, f"{name}.") if isinstance(value, Mapping) and value else {name: value}
+    return flat
 
 
 def show_stage(stage: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pulmoscope.errors import TableError
 from pulmoscope.evaluation.compare_words import metric_title
-from pulmoscope.evaluation.p_value import show_p
+from pulmoscope.evaluation.p_value import show_bare_p
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate
 from pulmoscope.evaluation.subgroup_levels import MOST_LEVELS, USUAL_COLUMNS, rows_of, subgroup_levels
@@ -114,7 +114,7 @@ def _gap_table(found: Subgroups) -> Table:
                 one.column, metric_title(one.metric), f"{one.lowest} {one.lowest_value:.3f}",
                 f"{one.highest} {one.highest_value:.3f}",
                 f"{one.difference:.3f}" + ("" if one.low != one.low else f" ({one.low:.3f} to {one.high:.3f})"),
-                _bare(one.p), _bare(one.holm_p), "differs" if one.differs else "not told apart",
+                show_bare_p(one.p), show_bare_p(one.holm_p), "differs" if one.differs else "not told apart",
             ]
             for one in found.gaps
         ],
@@ -182,7 +182,3 @@ def _title(metric: str) -> str:
 
 def _sentence(note: str) -> str:
     return f"{note[0].upper()}{note[1:]}."
-
-
-def _bare(p: float) -> str:
-    return show_p(p).removeprefix("p ").removeprefix("= ")

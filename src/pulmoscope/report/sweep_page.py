@@ -45,6 +45,7 @@ class SweepPage:
         subtitle: Trials, sampler, seed, version.
         leaked: A warning, where patients stand on both sides of the split.
         description: Of the recipe.
+        changed: Settings that are not the recipe's, each with the recipe's own in brackets.
         says: What the numbers can bear, sentence by sentence.
         chosen: Parameters of the chosen trial.
         top: The best trials.
@@ -61,6 +62,7 @@ class SweepPage:
     subtitle: str
     leaked: str
     description: str
+    changed: Sequence[str]
     says: Sequence[str]
     chosen: Sequence[tuple[str, str]]
     top: Table

@@ -10,7 +10,15 @@ from typing import Any
 import pandas as pd
 
 from pulmoscope.report.figures.distribution import part_names, part_order
-from pulmoscope.report.numbers import UNDEFINED, show_count, show_rate, show_setting, show_share, value_of
+from pulmoscope.report.numbers import (
+    UNDEFINED,
+    flat_settings,
+    show_count,
+    show_rate,
+    show_setting,
+    show_share,
+    value_of,
+)
 
 HEADLINES = (
     ("accuracy", "Accuracy", "share of all pictures that are right"),
@@ -175,13 +183,9 @@ def dropped_table(dropped: Mapping[str, Any]) -> Table | None:
 
 def settings_table(content: Mapping[str, Any], caption: str, skip: Sequence[str] = ()) -> Table:
     """A nested mapping, one setting a row, its place written with dots."""
-    rows = [[name, show_setting(value)] for name, value in _flat(content) if name.split(".")[0] not in skip]
+    rows = [
+        [name, show_setting(value)]
+        for name, value in flat_settings(content).items()
+        if name.split(".")[0] not in skip
+    ]
     return Table(caption=caption, header=["Setting", "Value"], rows=rows, numeric=False)
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
-    return flat

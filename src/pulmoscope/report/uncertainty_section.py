@@ -13,7 +13,7 @@ from pulmoscope.evaluation.result import Estimate
 from pulmoscope.evaluation.selective_table import JudgedAbstention, SelectiveReport, selective_report
 from pulmoscope.report.figures.coverage_by_class import draw_coverage
 from pulmoscope.report.figures.risk_coverage import CurvePoint, draw_risk_coverage
-from pulmoscope.report.numbers import UNDEFINED, show_rate
+from pulmoscope.report.numbers import UNDEFINED, show_number, show_rate
 from pulmoscope.report.section import Section
 from pulmoscope.report.style import save_png
 from pulmoscope.report.tables import Table
@@ -55,8 +55,8 @@ def uncertainty_section(predictions: Predictions, *, level: float = 0.9) -> Unce
             "risk_coverage": (
                 "Error among the answered test pictures as more are answered, the surest first. Open marks are "
                 "thresholds chosen on validation.",
-                f"Error {_number(selective.curve.risk_at(0.5))} with half of the pictures answered, "
-                f"{_number(selective.curve.at_random)} with all.",
+                f"Error {show_number(selective.curve.risk_at(0.5))} with half of the pictures answered, "
+                f"{show_number(selective.curve.at_random)} with all.",
             ),
         },
         figures=_figures(sets, selective),
@@ -95,10 +95,10 @@ def coverage_table(sets: ConformalReport) -> Table:
             f"{one.seen.n:,}",
             _rate(one.seen),
             _range(one),
-            _number(one.mean_size, 2),
+            show_number(one.mean_size, 2),
             _rate(by_class[name].seen),
             _range(by_class[name]),
-            _number(by_class[name].mean_size, 2),
+            show_number(by_class[name].mean_size, 2),
         ]
         for name, one in marginal.items()
     ]
@@ -141,7 +141,7 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
     told = [
         f"A conformal set lists the classes that the model cannot rule out. Sets fixed on {chosen_on} to hold the true "
         f"class of {sets.level:.0%} of pictures hold it in {_percent(seen.seen)} of the {judged_on} pictures; a set "
-        f"has {_number(seen.mean_size, 2)} classes in the mean, {_percent(marginal.single)} have one, "
+        f"has {show_number(seen.mean_size, 2)} classes in the mean, {_percent(marginal.single)} have one, "
         f"{_percent(marginal.empty)} none."
     ]
     broken = {name: one for name, one in by_class.by_class.items() if one.as_promised is False}
@@ -216,7 +216,3 @@ def _range(one: Coverage, *, percent: bool = False) -> str:
         return "" if one.seen.n else UNDEFINED
     form = ".1%" if percent else ".3f"
     return f"{one.range_low:{form}}-{one.range_high:{form}}"
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return UNDEFINED if math.isnan(value) else f"{value:.{digits}f}"

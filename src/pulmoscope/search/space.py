@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 from pulmoscope.training import Recipe
 from pulmoscope.training.family import RECIPES
 from pulmoscope.training.recipe import find_mistakes, merged
@@ -354,8 +353,7 @@ def _unknown(place: str, given: Mapping[Any, Any], known: Sequence[str]) -> list
 
 
 def _near(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]}?" if near else ""
+    return did_you_mean(near_names(word, known), before=", ")
 
 
 def _nested(field: str, value: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 from pulmoscope.training.recipe import Budget, Recipe, find_mistakes, merged, parse_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -112,7 +111,7 @@ class Family:
         for number in published if isinstance(published, list) else []:
             of = _of_variant(number)
             if of is not None and of not in tuple(self.changes):
-                said.append(f"published: no variant {of!r}{_did_you_mean(str(of), self.changes)}")
+                said.append(f"published: no variant {of!r}{_did_you_mean(str(of), self.changes, ', ')}")
         return list(dict.fromkeys(said)) if self.changes or None in self.quick else []
 
     def _choose(self, variant: str | None) -> str | None:
@@ -123,7 +122,7 @@ class Family:
         raise RecipeError(
             f"{self.where} has no variant {variant!r}",
             expected=f"one of {', '.join(self.changes)}" if self.changes else "no variant: it has none",
-            remedy=_did_you_mean(variant, self.changes).removeprefix(", ") or None,
+            remedy=_did_you_mean(variant, self.changes),
         )
 
 
@@ -268,7 +267,7 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
     raise RecipeError(
         f"no recipe {str(name_or_path)!r}",
         expected=f"a file, or one of {', '.join(shipped())}",
-        remedy=_did_you_mean(str(name_or_path), shipped()).removeprefix(", ") or None,
+        remedy=_did_you_mean(str(name_or_path), shipped()),
     )
 
 
@@ -276,6 +275,5 @@ def _of_variant(number: Any) -> Any:
     return number.get("variant") if isinstance(number, Mapping) else None
 
 
-def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=2)
-    return f", did you mean {' or '.join(near)}?" if near else ""
+def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, Any], before: str = "") -> str:
+    return did_you_mean(near_names(word, known, most=2), joined=" or ", before=before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 
 Output = Literal["softmax", "sigmoid"]
 # Below it, 1 - p has no digits left in float32; the focal exponent's derivative must stay finite there.
@@ -35,13 +34,13 @@ def class_weights(
     """
     if isinstance(choice, Mapping):
         if set(choice) != set(classes):
-            near = [one for name in choice for one in difflib.get_close_matches(name, classes, n=1)]
+            near = [one for name in choice for one in near_names(name, classes)]
             unknown = set(choice) - set(classes)
             raise RecipeError(
                 "train.class_weights must name every class once",
                 expected=", ".join(classes),
                 got=", ".join(choice) or "nothing",
-                remedy=f"did you mean {', '.join(dict.fromkeys(near))}?" if unknown and near else None,
+                remedy=did_you_mean(dict.fromkeys(near)) if unknown else None,
             )
         return torch.tensor([float(choice[name]) for name in classes])
     if choice == "none":

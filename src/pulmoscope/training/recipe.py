@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 from pulmoscope.imaging import Augment, Preprocess
 from pulmoscope.models.weights import input_recipe
 from pulmoscope.training.parts import (
@@ -190,8 +189,8 @@ def _per_channel(values: tuple[float, ...], channels: int) -> list[float]:
 def _mistake(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _fields(error["loc"][:-1]), n=1)
-        return f"{place}: no such field" + (f", did you mean {near[0]}?" if near else "")
+        near = near_names(str(error["loc"][-1]), _fields(error["loc"][:-1]))
+        return f"{place}: no such field{did_you_mean(near, before=', ')}"
     if error["type"] == "value_error":
         # Our own validators' words, which name what they got.
         said = str(error["ctx"]["error"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -10,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 
 # Keeps the draw of a limited training set apart from the draws of the epochs.
 _LIMIT_STREAM = 0x11317
@@ -114,12 +113,12 @@ def classes_to_change(
         return np.array([index == smallest for index in range(len(classes))])
     unknown = [name for name in choice if name not in classes]
     if unknown:
-        near = [one for name in unknown for one in difflib.get_close_matches(name, classes, n=1)]
+        near = [one for name in unknown for one in near_names(name, classes)]
         raise RecipeError(
             "train.augment_only names no class of this cohort",
             expected=f"minority, or some of {', '.join(classes)}",
             got=", ".join(unknown),
-            remedy=f"did you mean {', '.join(near)}?" if near else None,
+            remedy=did_you_mean(near),
         )
     return np.array([name in choice for name in classes])
 

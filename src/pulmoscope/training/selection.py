@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pulmoscope.errors import RecipeError
+from pulmoscope.errors import RecipeError, did_you_mean, near_names
 
 OVERALL = ("val_loss", "val_accuracy", "val_balanced_accuracy", "val_macro_f1", "val_macro_auroc")
 OF_A_CLASS = ("val_sensitivity", "val_specificity", "val_f1", "val_auroc")
@@ -34,9 +33,9 @@ def check_select(select: str) -> str:
     metric, colon, label = select.partition(":")
     if select in OVERALL or (metric in OF_A_CLASS and label):
         return select
-    near = difflib.get_close_matches(metric, OF_A_CLASS if colon else (*OVERALL, *OF_A_CLASS), n=1)
+    near = near_names(metric, OF_A_CLASS if colon else (*OVERALL, *OF_A_CLASS))
     suggested = [f"{one}:{label or 'CLASS'}" if one in OF_A_CLASS else one for one in near]
-    hint = f", did you mean {suggested[0]}?" if suggested else ""
+    hint = did_you_mean(suggested, before=", ")
     known = ", ".join((*OVERALL, *(f"{one}:CLASS" for one in OF_A_CLASS)))
     raise ValueError(f"no metric {select!r}: expected one of {known}{hint}")
 
@@ -51,12 +50,12 @@ def class_metric(select: str, classes: Sequence[str]) -> ClassMetric | None:
     if not colon:
         return None
     if label not in classes:
-        near = difflib.get_close_matches(label, classes, n=1)
+        near = near_names(label, classes)
         raise RecipeError(
             "train.select names no class of this cohort",
             expected=f"{metric}: and one of {', '.join(classes)}",
             got=select,
-            remedy=f"did you mean {metric}:{near[0]}?" if near else None,
+            remedy=did_you_mean(f"{metric}:{one}" for one in near),
         )
     return ClassMetric(metric, list(classes).index(label))
 

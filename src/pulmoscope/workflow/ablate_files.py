@@ -12,7 +12,7 @@ from typing import Any
 from pulmoscope.cohort import Cohort
 from pulmoscope.files import or_null, write_json, write_text
 from pulmoscope.report.ablation_page import AblationPage, write_ablation_page
-from pulmoscope.report.numbers import show_setting
+from pulmoscope.report.numbers import flat_settings, show_setting
 from pulmoscope.search.ablation import Ablation, Effect, Shift
 from pulmoscope.search.ablation_words import notes, sentence, sentences
 from pulmoscope.training import Recipe
@@ -154,16 +154,8 @@ def _csv(ablation: Ablation) -> str:
 
 
 def _changes(changes: Mapping[str, Any]) -> str:
-    flat = dict(_flat(changes))
+    flat = flat_settings(changes)
     return "; ".join(f"{name} {show_setting(value)}" for name, value in flat.items()) or "the recipe as it is"
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        flat += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
-    return flat
 
 
 def _shift(shift: Shift | None) -> dict[str, float | None] | None:

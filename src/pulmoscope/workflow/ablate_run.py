@@ -12,12 +12,11 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import PulmoscopeError, RunBusyError, RunError, StorageError
+from pulmoscope.errors import RunError
 from pulmoscope.evaluation import Predictions
 from pulmoscope.files import exclusive, write_json
 from pulmoscope.search.ablation import Ablation, ablation_effects
@@ -35,35 +34,14 @@ from pulmoscope.search.factors import (
 )
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.ablate_files import write_ablation
-from pulmoscope.workflow.seeds import check_seeds, refuse_other_content, train_seeds
-from pulmoscope.workflow.training_run import train
+from pulmoscope.workflow.results_folder import refuse_run_or_cohort
+from pulmoscope.workflow.seeds import check_seeds, train_seeds
+from pulmoscope.workflow.trainings import Training, run_trainings
 
 log = logging.getLogger("pulmoscope")
 
 PLAN = "plan.json"
-# What the next cell would not be spared, or must not be told of as a failed training.
-_ENDS_ALL = (StorageError, RunBusyError)
-_NOT_OURS = frozenset({"E_RESUME_MISMATCH", "E_RUN_EXISTS"})
 _LONGEST_NAME = 80
-
-
-@dataclass(frozen=True, kw_only=True)
-class CellTask:
-    """One training, small enough to be sent to a worker.
-
-    Attributes:
-        recipe: Of the cell.
-        cohort: The cohort's folder.
-        out: The run's folder.
-        seed: Of the training.
-        progress: Draw progress bars.
-    """
-
-    recipe: Recipe
-    cohort: str
-    out: str
-    seed: int
-    progress: bool
 
 
 def ablate(
@@ -110,7 +88,7 @@ def ablate(
     checked = check_seeds(seeds)
     folder = Path(out).resolve()
     with exclusive(folder):
-        refuse_other_content(folder)
+        refuse_run_or_cohort(folder)
         _claim(folder, chosen, file.factors, plan, cohort, resume)
         if not (folder / "cohort" / "cohort.parquet").is_file():
             cohort.write(folder / "cohort")
@@ -119,7 +97,14 @@ def ablate(
             for at, cell in enumerate(cells)
         }
         reasons = _train(
-            recipes, places, checked, folder / "cohort", engine or LocalEngine(), file.factors, progress
+            recipes,
+            places,
+            checked,
+            folder / "cohort",
+            cohort,
+            engine or LocalEngine(),
+            file.factors,
+            progress,
         )
         tables: dict[Cell, Mapping[int, Predictions]] = {}
         for cell in cells:
@@ -136,29 +121,12 @@ def ablate(
     return judged
 
 
-def train_cell(task: CellTask) -> PulmoscopeError | None:
-    """Train one run, or find it finished; an error that ends the whole ablation is returned, any other is raised."""
-    try:
-        train(
-            task.recipe,
-            Cohort.read(task.cohort),
-            out=task.out,
-            seed=task.seed,
-            resume=True,
-            progress=task.progress,
-        )
-    except PulmoscopeError as error:
-        if isinstance(error, _ENDS_ALL) or error.code in _NOT_OURS:
-            return error
-        raise
-    return None
-
-
 def _train(
     recipes: Mapping[Cell, Recipe],
     places: Mapping[Cell, Path],
     seeds: Sequence[int],
-    cohort: Path,
+    held: Path,
+    cohort: Cohort,
     engine: Engine,
     factors: Sequence[Factor],
     progress: bool,
@@ -166,9 +134,9 @@ def _train(
     """Train what is not finished; why a cell could not be."""
     cell_of = {str(places[cell] / f"seed-{seed}"): cell for cell in recipes for seed in seeds}
     tasks = [
-        CellTask(
+        Training(
             recipe=recipes[cell],
-            cohort=str(cohort),
+            cohort=str(held),
             out=str(places[cell] / f"seed-{seed}"),
             seed=seed,
             progress=progress,
@@ -177,16 +145,14 @@ def _train(
         for seed in seeds
     ]
     reasons: dict[Cell, str] = {}
-    with contextlib.closing(engine.run(train_cell, tasks)) as outcomes:
-        for number, outcome in enumerate(outcomes, 1):
-            cell, label = cell_of[outcome.item.out], cell_label(factors, cell_of[outcome.item.out])
-            if outcome.value is not None:
-                raise outcome.value
-            if outcome.error is not None:
-                reasons.setdefault(cell, f"seed {outcome.item.seed}: {outcome.error}")
-                log.warning("%s, seed %d: %s", label, outcome.item.seed, outcome.error)
+    with contextlib.closing(run_trainings(tasks, cohort, engine)) as ended:
+        for number, (task, reason) in enumerate(ended, 1):
+            cell, label = cell_of[task.out], cell_label(factors, cell_of[task.out])
+            if reason is not None:
+                reasons.setdefault(cell, f"seed {task.seed}: {reason}")
+                log.warning("%s, seed %d: %s", label, task.seed, reason)
             else:
-                log.info("%s, seed %d (%d of %d)", label, outcome.item.seed, number, len(tasks))
+                log.info("%s, seed %d (%d of %d)", label, task.seed, number, len(tasks))
     return reasons
 
 

@@ -71,7 +71,23 @@ def compare(
         PulmoscopeError: An option is out of range.
         StorageError: The results cannot be written.
     """
-    contenders = read_contenders(sources, models)
+    return compare_contenders(
+        read_contenders(sources, models), split=split, metrics=metrics, margin=margin, replicates=replicates,
+        seed=seed, out=out,
+    )  # fmt: skip
+
+
+def compare_contenders(
+    contenders: Sequence[Contender],
+    *,
+    split: str | None = "test",
+    metrics: Sequence[str] = METRICS,
+    margin: float | None = None,
+    replicates: int = 2000,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+) -> Comparison:
+    """Compare models that :func:`read_contenders` has read; all else is as for :func:`compare`."""
     if out is not None:
         refuse_other_content(Path(out), _RESULT, what="a comparison")
     found = compare_predictions(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import CohortError, LabelError, RunError, SplitLeakError
+from pulmoscope.errors import CohortError, LabelError, SplitLeakError
 from pulmoscope.evaluation import Evaluation, IntervalMethod, evaluate
 from pulmoscope.evaluation.merge import merge_classes, merged_classes, parents_in
 from pulmoscope.evaluation.operating_table import JudgedPoint, judge_points
@@ -22,6 +22,7 @@ from pulmoscope.files import make_folder, write_json
 from pulmoscope.inference import Predictor
 from pulmoscope.report import write_report
 from pulmoscope.workflow.parts import decode_all
+from pulmoscope.workflow.results_folder import refuse_run_or_cohort
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.shared import shared_with_training
 from pulmoscope.workflow.training_run import predictions_table
@@ -110,7 +111,7 @@ def evaluate_external(
             remedy="leave them out, or go on with --allow-leak, which marks every output",
         )
     folder = make_folder(out if out is not None else run.folder / "external" / re.sub(r"[^\w.-]+", "-", name))
-    _refuse_other_content(folder)
+    refuse_run_or_cohort(folder, own_cohort=_is_external(folder))
     parts = decode_all(cohort, model.preprocess, progress=progress)
     frame = parts.cohort.frame.assign(split="test")
     probabilities = Predictor(model).predict_store(parts.store, frame["image_id"])
@@ -208,13 +209,7 @@ def _beside_internal(
     )
 
 
-def _refuse_other_content(folder: Path) -> None:
-    """Results may replace earlier ones of an external validation, never a run or a cohort."""
+def _is_external(folder: Path) -> bool:
+    """Whether the folder holds the cohort of an earlier external validation, which may be replaced."""
     held = folder / "cohort.parquet"
-    is_ours = held.is_file() and Cohort.read(held).info.get("split", {}).get("kind") == "external"
-    if (folder / "recipe.yaml").is_file() or (held.is_file() and not is_ours):
-        raise RunError(
-            f"{folder} holds a run or a cohort",
-            code="E_RUN_EXISTS",
-            remedy="choose another folder with --out",
-        )
+    return held.is_file() and Cohort.read(held).info.get("split", {}).get("kind") == "external"

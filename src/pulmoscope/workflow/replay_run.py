@@ -16,8 +16,9 @@ from pulmoscope.training import Budget, Family, Recipe, read_family, split_varia
 from pulmoscope.workflow.replay_files import check_same_replay, write_replay
 from pulmoscope.workflow.replay_table import Judged, Replay, Variant, judge_variant
 from pulmoscope.workflow.replay_training import train_variants
+from pulmoscope.workflow.results_folder import refuse_run_or_cohort
 from pulmoscope.workflow.run import Run
-from pulmoscope.workflow.seeds import check_seeds, refuse_other_content
+from pulmoscope.workflow.seeds import check_seeds
 from pulmoscope.workflow.training_run import claim
 from pulmoscope.workflow.verdict import telling_changes
 
@@ -74,7 +75,7 @@ def replay(
     chosen = check_seeds(seeds)
     folder = Path(out).resolve()
     with exclusive(folder):
-        refuse_other_content(folder)
+        refuse_run_or_cohort(folder)
         check_same_replay(folder, family.name, budget, overrides, cohort)
         others = [label for label in family.variants if label not in asked and (folder / label).is_dir()]
         recipes = asked | (_recipes(family, others, budget, overrides) if others else {})
@@ -99,7 +100,7 @@ def replay(
             cohort.write(folder / _COHORT)
         waiting_for = {label: asked[label] for label in labels}
         for label, reasons in train_variants(
-            waiting_for, folder, chosen, folder / _COHORT, engine or LocalEngine(), progress=progress
+            waiting_for, folder, chosen, folder / _COHORT, cohort, engine or LocalEngine(), progress=progress
         ):
             runs = _runs_of(folder / label, begun[label], chosen)
             trained = replace(begun[label], runs=runs, failures=reasons)

@@ -7,6 +7,27 @@ from pathlib import Path
 from pulmoscope.errors import RunError
 
 
+def refuse_run_or_cohort(folder: Path, *, own_cohort: bool = False) -> None:
+    """What a command writes many files or folders into must not be a run or a cohort itself; anything else may stand.
+
+    So runs of other seeds, cells or variants beside those to come do not clash: their own folders are checked where
+    they are written.
+
+    Args:
+        folder: Where the results will go; it need not exist.
+        own_cohort: Whether a cohort that lies there is an earlier result of the same command.
+
+    Raises:
+        RunError: The folder holds a run's ``recipe.yaml``, or a ``cohort.parquet`` that is not the command's own.
+    """
+    if (folder / "recipe.yaml").is_file() or ((folder / "cohort.parquet").is_file() and not own_cohort):
+        raise RunError(
+            f"{folder} holds a run or a cohort",
+            code="E_RUN_EXISTS",
+            remedy="choose another folder with --out",
+        )
+
+
 def refuse_other_content(folder: Path, *results: str, what: str) -> None:
     """Results may replace earlier ones of the same command, never anything else.
 

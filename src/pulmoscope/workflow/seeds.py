@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-import math
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,15 @@ from pulmoscope.errors import RunError
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL
 from pulmoscope.evaluation.spread import Spread, spread
 from pulmoscope.files import exclusive, or_null, write_json, write_text
+from pulmoscope.report.numbers import show_number
+from pulmoscope.search.engine import Engine, beyond
 from pulmoscope.training import Recipe, load_recipe
+from pulmoscope.workflow.results_folder import refuse_run_or_cohort
 from pulmoscope.workflow.run import Run
-from pulmoscope.workflow.training_run import reported_part, train
+from pulmoscope.workflow.training_run import claim, reported_part, train
+from pulmoscope.workflow.trainings import Training, refuse_failed, run_trainings
+
+log = logging.getLogger("pulmoscope")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +57,11 @@ class Seeds:
         rows = [header]
         for metric, found in self.spreads().items():
             by_seed = [_interval(self.values[metric][seed]) for seed in self.runs]
-            whole = [_shown(found.mean), _shown(found.sd), f"{_shown(found.minimum)}-{_shown(found.maximum)}"]
+            whole = [
+                show_number(found.mean),
+                show_number(found.sd),
+                f"{show_number(found.minimum)}-{show_number(found.maximum)}",
+            ]
             rows.append([metric, *whole, *by_seed])
         widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
         lines = [
@@ -68,6 +79,7 @@ def train_seeds(
     seeds: Sequence[int],
     out: str | os.PathLike[str],
     resume: bool = False,
+    engine: Engine | None = None,
     progress: bool = False,
 ) -> Seeds:
     """Train one run a seed in ``out/seed-N`` and write their mean and spread.
@@ -78,6 +90,7 @@ def train_seeds(
         seeds: Distinct, at least one.
         out: The folder of all runs.
         resume: Go on where an earlier call was interrupted; finished runs are left as they are.
+        engine: What trains, a seed (and a fold of it) apart; by default this process, one after another.
         progress: Draw progress bars.
 
     Raises:
@@ -89,7 +102,10 @@ def train_seeds(
         recipe = load_recipe(recipe)
     folder = Path(out)
     with exclusive(folder):
-        refuse_other_content(folder)
+        refuse_run_or_cohort(folder)
+        if engine is not None and beyond(engine) is not None:
+            _train_apart(recipe, cohort, checked, folder, engine, resume=resume, progress=progress)
+            resume = True
         runs = {
             seed: train(
                 recipe, cohort, out=folder / f"seed-{seed}", seed=seed, resume=resume, progress=progress
@@ -134,22 +150,45 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def refuse_other_content(folder: Path) -> None:
-    """A folder of runs is no run and no cohort itself."""
-    if (folder / "recipe.yaml").is_file() or (folder / "cohort.parquet").is_file():
-        raise RunError(
-            f"{folder} holds a run or a cohort",
-            code="E_RUN_EXISTS",
-            remedy="choose another folder with --out",
-        )
-
-
 def metric_values(scores: Mapping[str, Any]) -> dict[str, Mapping[str, float | None]]:
     """One part of ``metrics.json`` flat: ``accuracy``, ..., ``sensitivity:covid``, ..."""
     flat = {name: scores[name] for name in OVERALL}
     for label, rates in scores["classes"].items():
         flat |= {f"{name}:{label}": rates[name] for name in BY_CLASS}
     return flat
+
+
+def _train_apart(
+    recipe: Recipe,
+    cohort: Cohort,
+    seeds: Sequence[int],
+    folder: Path,
+    engine: Engine,
+    *,
+    resume: bool,
+    progress: bool,
+) -> None:
+    """Train every seed on the engine; the first that fails ends the rest."""
+    places = {seed: folder.resolve() / f"seed-{seed}" for seed in seeds}
+    for seed, place in sorted(places.items(), key=lambda one: not one[1].exists()):
+        # Before any is trained and any new one is begun: one that may not be written is known at once.
+        with exclusive(place):
+            claim(place, recipe.resolved(), cohort, seed, resume)
+    cohort.write(folder / "cohort")
+    trainings = [
+        Training(
+            recipe=recipe,
+            cohort=str(folder.resolve() / "cohort"),
+            out=str(place),
+            seed=seed,
+            progress=progress,
+        )
+        for seed, place in places.items()
+    ]
+    with contextlib.closing(run_trainings(trainings, cohort, engine)) as ended:
+        for number, (training, reason) in enumerate(ended, 1):
+            refuse_failed(f"seed {training.seed}", reason)
+            log.info("seed %d: trained (%d of %d)", training.seed, number, len(trainings))
 
 
 def _summary(folder: Path, runs: Mapping[int, Run]) -> Seeds:
@@ -197,10 +236,6 @@ def _write(seeds: Seeds, recipe: Recipe, cohort: Cohort) -> None:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _shown(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:.3f}"
 
 
 def _interval(rate: Mapping[str, float | None]) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pulmoscope.errors import TableError
 from pulmoscope.evaluation.cells import texts
-from pulmoscope.evaluation.predictions import Predictions
+from pulmoscope.evaluation.predictions import Predictions, one_model
 from pulmoscope.evaluation.reading import read_table
 from pulmoscope.evaluation.subgroup_levels import AGE_BANDS, rows_of, subgroup_levels
 from pulmoscope.evaluation.subgroups import Subgroups, evaluate_subgroups
@@ -49,14 +48,7 @@ def subgroups(
     place = Path(source)
     file = place / "predictions.parquet" if place.is_dir() else place
     own = read_table(file)
-    table = Predictions(own, name=str(file))
-    if model is not None:
-        table = table.of_model(model)
-    elif len(table.models) > 1:
-        raise TableError(
-            f"{file} holds the predictions of {len(table.models)} models", expected="one model at a time",
-            got=", ".join(table.models[:5]), remedy="choose one with --model",
-        )  # fmt: skip
+    table = one_model(Predictions(own, name=str(file)), model, remedy="choose one with --model")
     part = None if split == "all" else split or ("test" if "test" in table.splits else None)
     table = table.part(part)
     if table.models:

@@ -59,6 +59,7 @@ class Findings:
         pictures: Validation pictures.
         groups: They are of so many groups.
         replicates: Of the bootstrap.
+        saved: What the saved model of the best trial reaches, where that is not the trial's objective.
     """
 
     frame: pd.DataFrame
@@ -76,6 +77,7 @@ class Findings:
     pictures: int
     groups: int
     replicates: int
+    saved: float | None = None
 
     def row(self, number: int | None) -> dict[str, Any]:
         """A trial's row."""
@@ -142,6 +144,7 @@ class Findings:
             "validation": {"pictures": self.pictures, "groups": self.groups, "replicates": self.replicates},
             "trials": {str(name): int(count) for name, count in self.frame["state"].value_counts().items()},
             "best": None if self.best is None else self._trial(self.best),
+            "best_as_saved": self.saved,
             "top": [self._trial(int(number)) for number in self.ranked["number"][:TOP]],
             "ties": {
                 "test": None if self.ties is None else self.ties.method,

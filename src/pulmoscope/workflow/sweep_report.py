@@ -15,12 +15,13 @@ from pulmoscope.report.figures.sweep import draw_boxes, draw_importance, draw_pa
 from pulmoscope.report.style import save_png
 from pulmoscope.report.sweep_page import SweepPage, write_sweep_page
 from pulmoscope.report.tables import Table, class_table
-from pulmoscope.search.sources import PairedSources
+from pulmoscope.search.sources import WEIGHTS, PairedSources
 from pulmoscope.search.space import show, show_value
 from pulmoscope.training import Recipe
 from pulmoscope.workflow.run import Run, read_json
 from pulmoscope.workflow.summary import LEAKED
 from pulmoscope.workflow.sweep_findings import IMPORTANCE, TOP, Findings
+from pulmoscope.workflow.sweep_names import changed_settings, for_people
 from pulmoscope.workflow.verdict import meaning
 
 _COLUMNS = (
@@ -54,9 +55,11 @@ def write_sweep(
     content = findings.as_dict() | {
         "test": metrics.get("test"),
         "nested": nested,
-        "says": sentences(findings, nested),
+        "says": sentences(for_people(findings), nested),
+        "changed_settings": changed_settings(recipe),
     }
     write_json(folder / "sweep.json", content)
+    findings = for_people(findings)
     figures: dict[str, Path] = {}
     named = axis_labels(findings.axes)
     frame, label = findings.frame.rename(columns=named), _name(findings.objective)
@@ -111,6 +114,11 @@ def sentences(findings: Findings, nested: Mapping[str, Any] | None) -> list[str]
             f"In {optimism.again:.0%} of bootstrap replicates of these pictures trial {best} is the best again, or one "
             "of equals.",
         ]
+    if findings.saved is not None:
+        said.append(
+            f"As it was saved, trial {best} reaches {findings.saved:.4f} on these pictures, not "
+            f"{row['objective']:.4f}: the sweep rounds features more coarsely, and close calls fall otherwise."
+        )
     said += [_source_sentence(one, name) for one in findings.sources]
     if nested is not None and nested["mean"] is not None:
         between = "" if nested["low"] is None else f" ({nested['low']:.3f}-{nested['high']:.3f})"
@@ -137,13 +145,14 @@ def _source_sentence(one: PairedSources, name: str) -> str:
 
 def as_text(findings: Findings, best: Run, nested: Mapping[str, Any] | None) -> str:
     """The outcome for the terminal."""
+    findings = for_people(findings)
     table = top_table(findings)
     rows = [list(table.header), *table.rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(table.header))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
-    return "\n".join([*lines, "", *sentences(findings, nested), *_test_lines(best)])
+    return "\n".join([table.caption, "", *lines, "", *sentences(findings, nested), *_test_lines(best)])
 
 
 def top_table(findings: Findings) -> Table:
@@ -178,11 +187,13 @@ def _page(
     states = ", ".join(f"{int(count)} {name}" for name, count in counts.items())
     failed = findings.frame[findings.frame["state"] == "failed"]
     return SweepPage(
-        title=recipe.title,
+        # Where weights are compared, the variant that names one of them is not what this is.
+        title=recipe.name if WEIGHTS in findings.axes else recipe.title,
         subtitle=f"{len(findings.frame)} trials ({states}), {plan['sampler']}, seed {plan['seed']}, "
         f"Pulmoscope {plan['environment']['pulmoscope']}",
         leaked=LEAKED if best.metrics.get("leaked_split") else "",
         description=recipe.description,
+        changed=changed_settings(recipe),
         says=sentences(findings, nested),
         chosen=[
             (axis_labels(findings.axes)[axis], show_value(value))

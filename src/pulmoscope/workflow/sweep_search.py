@@ -7,19 +7,20 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import StorageError, TrainingError
+from pulmoscope.errors import RecipeError, StorageError, TrainingError
 from pulmoscope.files import make_folder
 from pulmoscope.search.engine import Engine, beyond
 from pulmoscope.search.objective import Validation, objective_values
 from pulmoscope.search.samplers import TPE_BATCH, Params, grid_points, random_points, tpe_point
 from pulmoscope.search.study import Study, sqlite_url
 from pulmoscope.search.trial_files import TrialResult, forget_failed, open_groups, trial_path, write_trial
-from pulmoscope.training import Recipe
+from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.training.history import improves
 from pulmoscope.workflow.parts import Parts, decode_all, with_splits
 from pulmoscope.workflow.run import Run
@@ -99,8 +100,7 @@ def search_trials(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) ->
             remedy="the reasons of all are in trials.csv",
         )
     _train_best(setup, trials[findings.best], parts.cohort, folder)
-    _same_as_trial(setup, findings, validation, folder)
-    return findings
+    return replace(findings, saved=_saved_otherwise(setup, findings, validation, folder))
 
 
 def _split_once(setup: Setup, cohort: Cohort, folder: Path, engine: Engine) -> Parts:
@@ -286,8 +286,7 @@ def _train_best(setup: Setup, trial: Trial, cohort: Cohort, folder: Path) -> Non
 
 def _set_aside(target: Path, recipe: Recipe) -> None:
     """Make room where another trial was the best before those that had failed ran again."""
-    before = target / "recipe.yaml"
-    if not before.is_file() or before.read_text("utf-8") == recipe.as_yaml():
+    if not (target / "recipe.yaml").is_file() or _is_recipe(target / "recipe.yaml", recipe):
         return
     if not (target / "metrics.json").is_file():
         shutil.rmtree(target)
@@ -299,20 +298,30 @@ def _set_aside(target: Path, recipe: Recipe) -> None:
     log.warning("another trial was chosen before, and the test part was read for it too: see %s", aside)
 
 
-def _same_as_trial(setup: Setup, findings: Findings, validation: Validation, folder: Path) -> None:
-    """Say where the saved model validates otherwise than the trial did.
+def _is_recipe(path: Path, recipe: Recipe) -> bool:
+    """Whether a file says the same as a recipe, however it is laid out; one that cannot be read does not."""
+    try:
+        return load_recipe(path).as_yaml() == recipe.as_yaml()
+    except RecipeError:
+        return False
+
+
+def _saved_otherwise(setup: Setup, findings: Findings, validation: Validation, folder: Path) -> float | None:
+    """What the saved model reaches on validation, where that is not what the trial did; None where it is.
 
     A trial of a head is judged on features in the training's precision; the model recomputes close calls in full.
     """
     run = Run(folder / "best")
     if run.recipe.predict.views > 1:
-        return
+        return None
     answers = np.asarray(run.predict("val").probabilities)[None]
     value = float(objective_values(setup.objective, validation, answers, validation.whole)[0, 0])
     before = float(findings.row(findings.best)["objective"])
-    if abs(value - before) > _ROUNDING:
-        log.warning(
-            "%s of the chosen trial is %.4f as the saved model predicts, %.4f as the sweep measured it: close calls "
-            "are rounded otherwise",
-            setup.objective, value, before,
-        )  # fmt: skip
+    if abs(value - before) <= _ROUNDING:
+        return None
+    log.warning(
+        "%s of the chosen trial is %.4f as the saved model predicts, %.4f as the sweep measured it: close calls "
+        "are rounded otherwise",
+        setup.objective, value, before,
+    )  # fmt: skip
+    return value

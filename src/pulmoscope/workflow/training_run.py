@@ -23,6 +23,8 @@ from pulmoscope.files import exclusive, write_json, write_text
 from pulmoscope.inference import Predictor
 from pulmoscope.models import Bundle, trained_run
 from pulmoscope.report import write_report
+from pulmoscope.report.numbers import flat_settings
+from pulmoscope.search.engine import Engine, beyond
 from pulmoscope.training import Fitted, Recipe, fit, load_recipe
 from pulmoscope.training.failures import one_line
 from pulmoscope.workflow.cascade import FittedCascade, fit_cascade
@@ -45,6 +47,7 @@ def train(
     seed: int = 0,
     overrides: Sequence[str] = (),
     resume: bool = False,
+    engine: Engine | None = None,
     progress: bool = False,
 ) -> Run:
     """Train, keep what validates best, then read the test part once and report.
@@ -57,6 +60,7 @@ def train(
         seed: Of everything random.
         overrides: ``key=value`` changes to the recipe.
         resume: Go on with the run in ``out``.
+        engine: What decodes the pictures and trains the folds; by default this process.
         progress: Draw progress bars.
 
     Raises:
@@ -71,6 +75,17 @@ def train(
     with exclusive(folder):
         claim(folder, recipe, cohort, seed, resume)
         with run_log(folder):
+            if engine is not None and beyond(engine) is not None:
+                from pulmoscope.workflow.trainings import Training, prepare_run
+
+                whole = Training(
+                    recipe=recipe,
+                    cohort=str((folder / "folds" / "cohort").resolve()),
+                    out=str(folder.resolve()),
+                    seed=seed,
+                    progress=progress,
+                )
+                prepare_run(whole, cohort, engine)
             if cohort.frame["fold"].notna().any():
                 from pulmoscope.workflow.crossval import cross_validate
 
@@ -232,22 +247,17 @@ def claim(folder: Path, recipe: Recipe, cohort: Cohort, seed: int, resume: bool)
 
 
 def _recipe_difference(before: Recipe, after: Recipe) -> str:
-    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    # Where one recipe has fields and the other none, the fields are named, not the empty mapping beside them.
+    old, new = (
+        {name: value for name, value in flat_settings(one.model_dump(mode="json")).items() if value != {}}
+        for one in (before, after)
+    )
     changed = [
         f"{key}: {old.get(key)!r} before, {new.get(key)!r} now"
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
     return "; ".join(changed[:4])
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix: content}
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _environment(folder: Path) -> dict[str, Any]:

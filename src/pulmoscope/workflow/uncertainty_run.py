@@ -20,7 +20,7 @@ from pulmoscope.evaluation.selective_table import DEFAULT_AIMS, SelectiveReport,
 from pulmoscope.evaluation.text_table import aligned
 from pulmoscope.evaluation.uncertainty import entropy
 from pulmoscope.files import atomic_path, exclusive, write_json
-from pulmoscope.report.numbers import UNDEFINED, show_rate
+from pulmoscope.report.numbers import show_number, show_rate
 from pulmoscope.report.tables import Table
 from pulmoscope.report.uncertainty_section import (
     abstention_table,
@@ -186,8 +186,8 @@ def members_table(members: Sequence[Disagreement], mistakes: int) -> Table:
     rows = [
         [
             f"{_NAMES[part]} of {one.members} {_TITLES[one.kind]}",
-            _number(one.mean_right[part]),
-            _number(one.mean_wrong[part]),
+            show_number(one.mean_right[part]),
+            show_number(one.mean_wrong[part]),
             show_rate(
                 {"value": one.wrong[part].value, "low": one.wrong[part].low, "high": one.wrong[part].high}
             ),
@@ -258,7 +258,3 @@ def _write(folder: Path, report: UncertaintyReport) -> None:
 
 def _as_text(table: Table) -> str:
     return "\n".join([table.caption, *aligned([table.header, *table.rows])])
-
-
-def _number(value: float) -> str:
-    return UNDEFINED if np.isnan(value) else f"{value:.3f}"

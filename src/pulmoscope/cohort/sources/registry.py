@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import re
@@ -18,7 +17,7 @@ from pulmoscope.cohort.sources.cohen import CohenSource
 from pulmoscope.cohort.sources.hannover import HannoverSource
 from pulmoscope.cohort.sources.medmnist import MedMnistSource
 from pulmoscope.cohort.sources.nih import NihSource
-from pulmoscope.errors import CohortError
+from pulmoscope.errors import CohortError, did_you_mean, near_names
 
 #: Adapters in the order in which they look at a folder: the particular before the general.
 SOURCES: tuple[Source, ...] = (
@@ -43,11 +42,10 @@ def find_source(name: str, path: Path, kind: str | None = None) -> Source:
     kinds = {source.kind: source for source in SOURCES}
     if kind is not None:
         if kind not in kinds:
-            close = difflib.get_close_matches(kind, kinds, n=1)
             raise CohortError(
                 f"no kind of source is called {kind!r}",
                 expected=", ".join(kinds),
-                remedy=f"did you mean {close[0]!r}?" if close else None,
+                remedy=did_you_mean(map(repr, near_names(kind, kinds))),
             )
         return kinds[kind]
     named = [source for source in SOURCES if name.casefold().startswith(source.kind)]
@@ -110,11 +108,10 @@ def read_source(
     known = _options(source)
     strange = sorted(set(options) - set(known))
     if strange:
-        close = difflib.get_close_matches(strange[0], known, n=1)
         raise CohortError(
             f"source {name!r} ({source.kind}) has no option {', '.join(strange)}",
             expected=", ".join(known) or "no options",
-            remedy=f"did you mean {close[0]!r}?" if close else None,
+            remedy=did_you_mean(map(repr, near_names(strange[0], known))),
         )
     if "uncertain" in known:
         options.setdefault("uncertain", uncertain)

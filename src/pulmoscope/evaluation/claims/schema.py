@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pulmoscope.errors import TableError
+from pulmoscope.errors import TableError, did_you_mean, near_names
 from pulmoscope.evaluation.claims.formulas import FormulaError, parse_formula
 from pulmoscope.evaluation.claims.printed import Printed, parse_printed
 from pulmoscope.evaluation.claims.yaml_text import read_yaml_text
@@ -308,5 +307,4 @@ def _mistake(error: Any) -> str:
 
 
 def _near(name: str, known: list[str]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {found[0]}?" if found else ""
+    return did_you_mean(near_names(name, known), before=", ")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
+
+from pulmoscope.errors import did_you_mean, near_names
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -62,6 +63,5 @@ def preset(name: object) -> dict[str, Any]:
     """
     if isinstance(name, str) and name in PRESETS:
         return dict(PRESETS[name])
-    near = difflib.get_close_matches(str(name), PRESETS, n=1)
-    hint = f", did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(near_names(str(name), PRESETS), before=", ")
     raise ValueError(f"no preset {name!r}: expected one of {', '.join(PRESETS)}{hint}")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pulmoscope.evaluation.brier import brier_score
 from pulmoscope.evaluation.calibration import Reliability, expected_calibration_error, reliability
+from pulmoscope.report.numbers import show_number
 from pulmoscope.report.style import (
     COLOURS,
     FAINT,
@@ -58,7 +59,7 @@ def draw_calibration_pair(
         numbers = [expected_calibration_error(labels, pairs[side], bins, kind) for kind in ("mass", "width")]
         _diagram(upper, found[side], side)
         text = "\n".join(
-            f"{name} {_shown(value)}"
+            f"{name} {show_number(value)}"
             for name, value in zip(
                 ("ECE, equal mass", "ECE, equal width", "Brier score"),
                 [*numbers, brier_score(labels, pairs[side])],
@@ -90,7 +91,3 @@ def _diagram(axes: Axes, found: Reliability, side: int) -> None:
         markersize=7, markerfacecolor="white" if side else COLOURS[side], markeredgewidth=1.6, linewidth=1.6,
         elinewidth=1.2, capsize=4, label="observed, 95% interval",
     )  # fmt: skip
-
-
-def _shown(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.3f}"
