@@ -129,6 +129,34 @@ def test_branches_and_functions() -> None:
     assert columns(even(Branches()), "last") == Axis(cells=16, first=1, step=4)
 
 
+class Sum(nn.Module):
+    """A shortcut beside a branch that looks three pixels to the left."""
+
+    def __init__(self, shortcut_first: bool) -> None:
+        super().__init__()
+        self.branch = nn.Conv2d(1, 1, 7, padding=3, bias=False)
+        nn.init.zeros_(self.branch.weight)
+        self.branch.weight.data[0, 0, :, 0] = 1
+        self.shortcut_first = shortcut_first
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        branch = self.branch(picture)
+        return picture + branch if self.shortcut_first else branch + picture
+
+
+@pytest.mark.parametrize("shortcut_first", [True, False])
+def test_branches_that_meet_count_alike_in_either_order(shortcut_first: bool) -> None:
+    found = grids(Sum(shortcut_first).eval(), torch.zeros(1, 1, 16, 16), [""])[""]
+    assert found.columns == Axis(cells=16, first=-1.5, step=1)
+    assert found.rows == Axis(cells=16, first=0, step=1)
+
+
+@pytest.mark.parametrize("pad", [nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d])
+def test_padding_of_any_kind(pad: type[nn.Module]) -> None:
+    network = even(nn.Sequential(pad((2, 1, 2, 1)), nn.Conv2d(1, 1, 4, stride=2)))
+    assert columns(network, "1") == Axis(cells=32, first=-0.5, step=2)
+
+
 class Mixed(nn.Module):
     """Places lost: what comes after cannot say where it looks."""
 

@@ -119,18 +119,62 @@ def loss(folder: Path) -> float:
 def test_a_pruned_network_learns_again(tmp_path: Path) -> None:
     run = residual_run(tmp_path / "run")
     only = prune_run(run, shares=[0.5], out=tmp_path / "only")
-    # What a killed retraining left is no other content.
-    (tmp_path / "again" / "retraining").mkdir(parents=True)
     again = prune_run(run, shares=[0.5], retrain=8, out=tmp_path / "again")
     assert [one.parameters for one in again.points] == [one.parameters for one in only.points]
     # The whole network is the run's own: it is not trained again.
     assert again.points[0].accuracy == only.points[0].accuracy
     assert "then trained for 8 epochs" in str(again)
     assert json.loads((tmp_path / "again" / "pruning.json").read_text())["retrained_epochs"] == 8
-    assert not (tmp_path / "again" / "retraining").exists()
+    assert not list((tmp_path / "again").glob(".retraining*"))
     assert again.chosen.share == 0.5
     assert load_bundle(tmp_path / "again" / "model").notes["pruned"]["retrained_epochs"] == 8
     assert loss(tmp_path / "again") < 0.8 * loss(tmp_path / "only")
+
+
+def test_an_interrupted_retraining_goes_on_and_is_of_one_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = residual_run(tmp_path / "a" / "run")
+    unbroken = prune_run(run, shares=[0.5], retrain=2, out=tmp_path / "unbroken")
+    out = tmp_path / "out"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pulmoscope.workflow.prune_run.pictures_a_second", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prune_run(run, shares=[0.5], retrain=2, out=out)
+    left = list(out.glob(".retraining-*"))
+    assert len(left) == 1
+    # Another run, and a plain pruning, may not take what this one left.
+    other = residual_run(tmp_path / "b" / "run")
+    bundle = load_bundle(other / "model")
+    for value in bundle.weights.values():
+        if value.is_floating_point():
+            value.mul_(1.5)
+    bundle.save(other / "model")
+    for place, epochs in ((other, 2), (run, 0)):
+        with pytest.raises(RunError, match="something else"):
+            prune_run(place, shares=[0.5], retrain=epochs, out=out)
+    with monkeypatch.context() as spied:
+        # Finished epochs are not trained again.
+        spied.setattr("pulmoscope.training.finetune.Finetune.training_step", stop)
+        resumed = prune_run(run, shares=[0.5], retrain=2, out=out)
+    assert resumed.points[1].accuracy == unbroken.points[1].accuracy
+    first, second = (load_bundle(folder / "model").weights for folder in (tmp_path / "unbroken", out))
+    assert all(bool((first[name] == second[name]).all()) for name in first)
+    assert not list(out.glob(".retraining-*"))
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path) -> None:
+    run = residual_run(tmp_path / "run")
+    mine = tmp_path / "mine" / "retraining"
+    mine.mkdir(parents=True)
+    (mine / "precious.txt").write_text("kept")
+    with pytest.raises(RunError, match="something else"):
+        prune_run(run, shares=[0.5], out=tmp_path / "mine")
+    assert (mine / "precious.txt").read_text() == "kept"
 
 
 def test_what_cannot_learn_again_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ So the grid of cells is followed through one forward pass, operation by operatio
 they do in the arithmetic of receptive fields (Araujo, Norris and Sim 2019, Computing receptive fields of
 convolutional neural networks, Distill, doi:10.23915/distill.00021), but by the middle of each kernel's energy, not of
 its window: what weighs is the effective receptive field (Luo et al. 2016, NeurIPS). The energies of a chain add up
-where its paths are independent; signs of trained weights make that an approximation.
+where its paths are independent; signs of trained weights make that an approximation. Branches that meet in a sum or
+side by side count alike.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+_PADS = ("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
 _POOLS = ("max_pool2d_with_indices", "max_pool2d", "avg_pool2d")
 
 
@@ -87,8 +89,8 @@ def grids(network: nn.Module, inputs: torch.Tensor, layers: Sequence[str]) -> di
         layers: Paths of modules, each putting out one map (N, D, h, w).
 
     Returns:
-        A grid a layer. Where the way from the picture to the layer cannot be followed (attention mixes all places),
-        its cells are taken to tile the picture.
+        A grid a layer. Where the way from the picture to the layer cannot be followed (places put in another order,
+        maps enlarged), its cells are taken to tile the picture. Attention is not seen: its cells keep their places.
     """
     found: dict[str, Grid] = {}
     follow = _Follow(inputs)
@@ -128,10 +130,28 @@ class _Follow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outcome = func(*args, **(kwargs or {}))
         known = [grid for one in _tensors(args) if (grid := self.grid_of(one)) is not None]
         for output in _tensors((outcome,)) if known else ():
-            after = _after(func.overloadpacket.__name__, known[0], args, output)
+            after = _after(func.overloadpacket.__name__, _joined(known), args, output)
             if after is not None:
                 self._grids[output] = after
         return outcome
+
+
+def _joined(known: Sequence[Grid]) -> Grid:
+    """The grid of what an operation makes of tensors: a sum or a concatenation sees through all of them."""
+    same = [
+        one
+        for one in known
+        if (one.rows.cells, one.columns.cells) == (known[0].rows.cells, known[0].columns.cells)
+    ]
+    rows, columns = (
+        Axis(
+            cells=axes[0].cells,
+            first=sum(one.first for one in axes) / len(axes),
+            step=sum(one.step for one in axes) / len(axes),
+        )
+        for axes in ([one.rows for one in same], [one.columns for one in same])
+    )
+    return Grid(rows=rows, columns=columns)
 
 
 def _after(name: str, before: Grid, args: tuple[Any, ...], output: torch.Tensor) -> Grid | None:
@@ -147,7 +167,7 @@ def _after(name: str, before: Grid, args: tuple[Any, ...], output: torch.Tensor)
         padding = args[3] if len(args) > 3 else 0
         dilation = args[4] if len(args) > 4 and name != "avg_pool2d" else 1
         return _windows(before, ((rows - 1) / 2, (columns - 1) / 2), stride, padding, dilation, output)
-    if name == "constant_pad_nd":
+    if name in _PADS:
         left, _, top, _ = [*args[1], 0, 0, 0, 0][:4]
         return Grid(
             rows=before.rows.window(0, 1, top, 1, output.shape[-2]),

@@ -18,7 +18,7 @@ retrain at the rate that training ended with)."""
 
 
 def retrain_recipe(recipe: Recipe, made: Pruned, epochs: int) -> Recipe:
-    """The run's recipe for ``epochs`` of everything, without a head stage, at a tenth of its rate.
+    """The run's recipe for ``epochs`` of everything, without a head stage, at a tenth of its fine-tuning rate.
 
     Raises:
         PulmoscopeError: The model is a cascade, or its channels are only masked: those would come back.
@@ -34,7 +34,8 @@ def retrain_recipe(recipe: Recipe, made: Pruned, epochs: int) -> Recipe:
     finetune = recipe.train.finetune
     changed = finetune.model_copy(
         update={
-            "epochs": epochs, "patience": epochs, "warmup": 0.0, "learning_rate": finetune.learning_rate * RATE,
+            "epochs": epochs, "patience": epochs, "warmup": 0.0, "frozen": 0.0,
+            "learning_rate": finetune.learning_rate * RATE,
         }
     )  # fmt: skip
     return recipe.model_copy(
@@ -45,6 +46,7 @@ def retrain_recipe(recipe: Recipe, made: Pruned, epochs: int) -> Recipe:
                     "head": recipe.train.head.model_copy(update={"epochs": 0}),
                     "finetune": changed,
                     "refit": False,
+                    "stop": "select",
                 }
             ),
         }
@@ -54,7 +56,7 @@ def retrain_recipe(recipe: Recipe, made: Pruned, epochs: int) -> Recipe:
 def retrained(
     made: Pruned, recipe: Recipe, parts: Parts, folder: Path, *, epochs: int, seed: int, progress: bool
 ) -> Pruned:
-    """The pruned network after ``epochs`` on the training part; validation chooses the epoch, as in the run.
+    """The pruned network after ``epochs`` on the training part; validation chooses among these epochs.
 
     ``folder`` holds what a killed retraining goes on from.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from pulmoscope.models import Bundle
 from pulmoscope.models.state_files import file_sha256
 from pulmoscope.progress import track
 from pulmoscope.workflow.parts import Parts, decode_all
-from pulmoscope.workflow.prune_retrain import retrained
+from pulmoscope.workflow.prune_retrain import retrain_recipe, retrained
 from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.settle import settle_or_say, with_calibration
@@ -30,7 +31,6 @@ from pulmoscope.workflow.training_run import predictions_table, write_prediction
 
 DEFAULT_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RESULT = "pruning.json"
-_RETRAINED = "retraining"
 _WRITTEN = (
     RESULT, "predictions.parquet", "predictions_raw.parquet", "model/model.json", "model/weights.safetensors",
 )  # fmt: skip
@@ -161,11 +161,15 @@ def prune_run(
             f"{run.folder} has no validation part to choose on", remedy="train with a validation part"
         )
     folder = run.folder / "pruned" if out is None else Path(out)
-    refuse_other_content(folder, RESULT, _RETRAINED, what=f"an earlier {RESULT}")
+    work = folder / _unfinished(run, retrain)
+    refuse_other_content(folder, RESULT, work.name, what=f"an earlier {RESULT}")
     whole = replace(run.model, calibration=None, operating_points=())
+    if retrain:
+        # Refused before any picture is read.
+        retrain_recipe(run.recipe, prune(whole, 0.0), retrain)
     parts = decode_all(run.cohort, whole.preprocess, progress=progress)
     with exclusive(folder):
-        made, measured_on = _prune_all(run, whole, parts, wanted, retrain, folder / _RETRAINED, progress)
+        made, measured_on = _prune_all(run, whole, parts, wanted, retrain, work, progress)
         tables = [_predict(one.bundle, parts, run, "val") for one in made]
         speeds = pictures_a_second(
             [one.bundle for one in made], _timed_pictures(parts), device=run.recipe.train.device
@@ -193,8 +197,18 @@ def prune_run(
         )  # fmt: skip
         _draw(found)
         write_json(folder / RESULT, found.as_dict())
-        shutil.rmtree(folder / _RETRAINED, ignore_errors=True)  # only what a killed one would go on from
+        if retrain:
+            shutil.rmtree(work)  # only what a killed one would go on from
     return found
+
+
+def _unfinished(run: Run, retrain: int) -> str:
+    """Name of the folder that an interrupted retraining goes on from: of these weights, pictures and settings alone."""
+    parts = (
+        file_sha256(run.folder / "model" / "weights.safetensors"), run.cohort.fingerprint(), run.recipe.as_yaml(),
+        str(retrain),
+    )  # fmt: skip
+    return f".retraining-{hashlib.sha256(chr(10).join(parts).encode()).hexdigest()[:16]}"
 
 
 def _prune_all(
@@ -211,7 +225,7 @@ def _prune_all(
             measured_on = len(pictures)
         if one.removed and retrain:
             seed = int(run.environment["seed"])
-            place = work / f"share-{share:g}-epochs-{retrain}"
+            place = work / f"share-{share!r}"
             one = retrained(one, run.recipe, parts, place, epochs=retrain, seed=seed, progress=progress)
         made.append(one)
     return made, measured_on

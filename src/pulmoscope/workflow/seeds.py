@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pulmoscope.cohort import Cohort
-from pulmoscope.errors import RunError
+from pulmoscope.errors import PulmoscopeError, RunError
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL
 from pulmoscope.evaluation.spread import Spread, spread
 from pulmoscope.files import exclusive, or_null, write_json, write_text
@@ -23,7 +23,7 @@ from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.results_folder import refuse_run_or_cohort
 from pulmoscope.workflow.run import Run
 from pulmoscope.workflow.training_run import claim, reported_part, train
-from pulmoscope.workflow.trainings import Training, refuse_failed, run_trainings
+from pulmoscope.workflow.trainings import Training, clear_unbegun, refuse_failed, run_trainings
 
 log = logging.getLogger("pulmoscope")
 
@@ -170,6 +170,7 @@ def _train_apart(
 ) -> None:
     """Train every seed on the engine; the first that fails ends the rest."""
     places = {seed: folder.resolve() / f"seed-{seed}" for seed in seeds}
+    fresh = {place: not place.exists() for place in places.values()}
     for seed, place in sorted(places.items(), key=lambda one: not one[1].exists()):
         # Before any is trained and any new one is begun: one that may not be written is known at once.
         with exclusive(place):
@@ -185,10 +186,16 @@ def _train_apart(
         )
         for seed, place in places.items()
     ]
-    with contextlib.closing(run_trainings(trainings, cohort, engine)) as ended:
-        for number, (training, reason) in enumerate(ended, 1):
-            refuse_failed(f"seed {training.seed}", reason)
-            log.info("seed %d: trained (%d of %d)", training.seed, number, len(trainings))
+    try:
+        with contextlib.closing(run_trainings(trainings, cohort, engine)) as ended:
+            for number, (training, reason) in enumerate(ended, 1):
+                refuse_failed(f"seed {training.seed}", reason)
+                log.info("seed %d: trained (%d of %d)", training.seed, number, len(trainings))
+    except PulmoscopeError:
+        # Claimed above and never begun, they would bind the next command to settings that do not work.
+        for place, new in fresh.items():
+            clear_unbegun(place, new)
+        raise
 
 
 def _summary(folder: Path, runs: Mapping[int, Run]) -> Seeds:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pulmoscope.errors import PulmoscopeError
+from pulmoscope.report.numbers import flat_settings
 from pulmoscope.search.sources import WEIGHTS
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow.sweep_findings import Findings
@@ -19,12 +20,14 @@ def short_sources(sources: Sequence[str]) -> dict[str, str]:
     {'imagenet': 'imagenet', 'run=/home/me/cxr': 'run=cxr', 'file:/home/me/a.safetensors': 'file:a.safetensors'}
     >>> list(short_sources(["run=a/one", "run=b/one", "xrv:url:https://x.org/y"]).values())
     ['run=a/one', 'run=b/one', 'xrv:url:https://x.org/y']
+    >>> list(short_sources(["run=a/one", "run=a/one/"]).values())
+    ['run=a/one', 'run=a/one/']
     """
     for count in range(1, 2 + max((source.count("/") for source in sources), default=0)):
         named = {source: _short(source, count) for source in sources}
         if len(set(named.values())) == len(named):
-            break
-    return named
+            return named
+    return {source: source for source in sources}  # one place written in two ways
 
 
 def _short(source: str, count: int) -> str:
@@ -55,26 +58,17 @@ def for_people(findings: Findings) -> Findings:
 
 
 def changed_settings(recipe: Recipe) -> list[str]:
-    """What was changed in a shipped recipe, as ``field value (the recipe's own)``; nothing of a recipe of yours."""
+    """What differs from the shipped recipe of that name, as ``field value (the recipe's own)``; nothing without one."""
     try:
         own = load_recipe(recipe.title, budget=recipe.budget)
     except PulmoscopeError:
         return []
-    before, after = _flat(own.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    before, after = flat_settings(own.model_dump(mode="json")), flat_settings(recipe.model_dump(mode="json"))
     return [
         f"{field} {_said(after.get(field))} ({_said(before.get(field))})"
-        for field in after
+        for field in before | after
         if after.get(field) != before.get(field)
     ]
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix: content}
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _said(value: Any) -> str:

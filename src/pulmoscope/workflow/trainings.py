@@ -63,10 +63,10 @@ def run_training(training: Training) -> PulmoscopeError | None:
     except PulmoscopeError as error:
         if isinstance(error, _ENDS_ALL) or error.code in _NOT_OURS:
             return error
-        _clear_unbegun(place, fresh)
+        clear_unbegun(place, fresh)
         raise
     except Exception:
-        _clear_unbegun(place, fresh)
+        clear_unbegun(place, fresh)
         raise
     return None
 
@@ -96,10 +96,6 @@ def run_trainings(
     folds = folds_of(cohort) if apart else []
     divided = {one.out: one for one in waiting} if folds else {}
     fresh = {out: not Path(out).exists() for out in divided}
-    for one in divided.values():
-        # Before its folds begin: a run that is not ours must not find out when all of them have been trained.
-        with exclusive(Path(one.out)):
-            claim(Path(one.out), one.recipe.resolved(), cohort, one.seed, resume=True)
     pieces = [
         piece
         for one in trainings
@@ -107,7 +103,14 @@ def run_trainings(
     ]
     left = dict.fromkeys(divided, len(folds))
     reasons: dict[str, str] = {}
-    with contextlib.closing(engine.run(run_training, pieces)) as outcomes:
+    with contextlib.ExitStack() as held:
+        # While its folds are trained a run is this process's: another that opened it would clear what they are writing.
+        locks = {out: held.enter_context(contextlib.ExitStack()) for out in divided}
+        for one in divided.values():
+            # Before they begin: a run that is not ours must not find out when all of them have been trained.
+            locks[one.out].enter_context(exclusive(Path(one.out)))
+            claim(Path(one.out), one.recipe.resolved(), cohort, one.seed, resume=True)
+        outcomes = held.enter_context(contextlib.closing(engine.run(run_training, pieces)))
         for outcome in outcomes:
             piece, error = outcome.item, outcome.error
             _raise(outcome.value)
@@ -120,11 +123,12 @@ def run_trainings(
             if left[piece.out]:
                 continue
             whole, reason = divided[piece.out], reasons.get(piece.out)
+            locks[piece.out].close()
             if reason is None:
                 value, reason = attempt(run_training, whole)
                 _raise(value)
             else:
-                _clear_unbegun(Path(whole.out), fresh[whole.out])
+                clear_unbegun(Path(whole.out), fresh[whole.out])
             yield whole, reason
 
 
@@ -178,7 +182,7 @@ def _raise(error: PulmoscopeError | None) -> None:
         raise error
 
 
-def _clear_unbegun(folder: Path, fresh: bool) -> None:
+def clear_unbegun(folder: Path, fresh: bool) -> None:
     """A run that failed before its first epoch binds nobody to its settings: with other weights it may go."""
     if fresh and folder.is_dir() and not any(folder.rglob("history.csv")):
         shutil.rmtree(folder)
