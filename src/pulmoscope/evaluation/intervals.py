@@ -161,14 +161,9 @@ def bootstrap_interval(
     """
     from scipy.special import stdtrit
 
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    values = np.asarray(replicates, np.float64)
-    defined = values[~np.isnan(values)]
-    undefined = len(values) - len(defined)
-    if groups < 2 or math.isnan(value) or not len(defined) or undefined > len(values) / 2:
+    spread, undefined = _replicate_spread(value, replicates, groups, level)
+    if math.isnan(spread):
         return math.nan, math.nan, undefined
-    spread = float(defined.std(ddof=1)) * math.sqrt(groups / (groups - 1)) if len(defined) > 1 else 0.0
     if not 0 < value < 1 or spread < _NO_SPREAD:
         return value, value, undefined
     low, high = logit_bounds(value, float(stdtrit(groups - 1, 0.5 + level / 2)) * spread)
@@ -206,18 +201,35 @@ def difference_interval(
     """
     from scipy.stats import t
 
+    spread, undefined = _replicate_spread(value, replicates, groups, level)
+    if math.isnan(spread) or np.size(replicates) - undefined < 2:
+        return math.nan, math.nan, math.nan, undefined
+    if spread < _NO_SPREAD:
+        return (0.0, 0.0, 1.0, undefined) if abs(value) < _NO_SPREAD else (math.nan,) * 3 + (undefined,)
+    half = float(t.ppf(0.5 + level / 2, groups - 1)) * spread
+    return value - half, value + half, float(2 * t.sf(abs(value) / spread, groups - 1)), undefined
+
+
+def _replicate_spread(
+    value: float, replicates: npt.ArrayLike, groups: int, level: float
+) -> tuple[float, int]:
+    """The standard error that replicates over G groups give, and how many are undefined.
+
+    It is widened by sqrt(G / (G - 1)); 0 of a single defined replicate; NaN with fewer than two groups, an undefined
+    value, no defined replicate, or more than half of them undefined.
+
+    Raises:
+        ValueError: ``level`` is outside (0, 1).
+    """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     values = np.asarray(replicates, np.float64)
     defined = values[~np.isnan(values)]
     undefined = len(values) - len(defined)
-    if groups < 2 or math.isnan(value) or len(defined) < 2 or undefined > len(values) / 2:
-        return math.nan, math.nan, math.nan, undefined
-    spread = float(defined.std(ddof=1)) * math.sqrt(groups / (groups - 1))
-    if spread < _NO_SPREAD:
-        return (0.0, 0.0, 1.0, undefined) if abs(value) < _NO_SPREAD else (math.nan,) * 3 + (undefined,)
-    half = float(t.ppf(0.5 + level / 2, groups - 1)) * spread
-    return value - half, value + half, float(2 * t.sf(abs(value) / spread, groups - 1)), undefined
+    if groups < 2 or math.isnan(value) or not len(defined) or undefined > len(values) / 2:
+        return math.nan, undefined
+    spread = float(defined.std(ddof=1)) if len(defined) > 1 else 0.0
+    return spread * math.sqrt(groups / (groups - 1)), undefined
 
 
 def logit_bounds(value: float, half: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from torch import nn
 from pulmoscope.errors import PulmoscopeError, did_you_mean, near_names
 from pulmoscope.explanation.following import WeightLayer, weight_layers
 from pulmoscope.explanation.hooks import recording
-from pulmoscope.explanation.layers import stages
+from pulmoscope.explanation.layers import output_map, stages
 
 _NUMBERED = re.compile(r"(?P<stage>first\.|second\.)?conv(?P<number>\d+)")
 
@@ -56,14 +56,7 @@ def feature_maps(
         network(inputs)
     found = []
     for name, path in paths.items():
-        maps = seen.activations.get(path)
-        if maps is None or maps.ndim != 4:
-            raise PulmoscopeError(
-                f"layer {name!r} puts out no map",
-                code="E_LAYER",
-                expected="an output (N, D, h, w)",
-                got="nothing: it does not run" if maps is None else f"shape {tuple(maps.shape)}",
-            )
+        maps = output_map(seen.activations.get(path), name, lacking="puts out no map")
         found.append(LayerMaps(name=name, path=path, values=maps.float().cpu().numpy()))
     return tuple(found)
 

@@ -106,15 +106,29 @@ def layer_path(network: nn.Module, inputs: torch.Tensor, layer: str | None) -> s
         )
     with recording(network, [layer]) as seen:
         network(inputs[:1])
-    output = seen.activations.get(layer)
+    output_map(seen.activations.get(layer), layer, lacking="has no height and width")
+    return layer
+
+
+def output_map(output: torch.Tensor | None, layer: str, *, lacking: str) -> torch.Tensor:
+    """What a layer put out, if that is a map (N, D, h, w).
+
+    Args:
+        output: None where the layer did not run.
+        layer: Its name.
+        lacking: What is said of a layer that puts out none.
+
+    Raises:
+        PulmoscopeError: It is no map.
+    """
     if output is None or output.ndim != 4:
         raise PulmoscopeError(
-            f"layer {layer!r} has no height and width",
+            f"layer {layer!r} {lacking}",
             code="E_LAYER",
             expected="an output (N, D, h, w)",
             got="nothing: it does not run" if output is None else f"shape {tuple(output.shape)}",
         )
-    return layer
+    return output
 
 
 def _maps(network: nn.Module, inputs: torch.Tensor) -> dict[str, torch.Size]:
