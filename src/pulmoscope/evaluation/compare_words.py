@@ -106,7 +106,7 @@ def margin_sentence(one: NonInferiority, margin: float) -> str:
     """Whether the margin is met, and by which bound."""
     what = f"{one.candidate} against {one.reference} by {metric_title(one.metric)}"
     if one.holds is None:
-        return f"{what}: non-inferiority cannot be judged, the bound is undefined."
+        return f"{what}: non-inferiority cannot be judged, these pictures give the difference no bound."
     said = "non-inferior" if one.holds else "non-inferiority is not shown"
     return f"{what}: {said}; the bound is {_signed(one.bound)}, the margin {_signed(-margin)}."
 

@@ -149,8 +149,8 @@ def bootstrap_interval(
 
     Returns:
         Lower and upper bound and the number of undefined replicates. Both bounds are NaN with fewer than two groups,
-        where the value is undefined, or where more than half of the replicates are. Where none differs from the value
-        both are the value: there is nothing to go by, and no certainty.
+        where the value is undefined or more than half of the replicates are, and where no replicate differs, as with a
+        value of 0 or 1: there is nothing to go by, and no certainty.
 
     Raises:
         ValueError: ``level`` is outside (0, 1).
@@ -162,10 +162,8 @@ def bootstrap_interval(
     from scipy.special import stdtrit
 
     spread, undefined = _replicate_spread(value, replicates, groups, level)
-    if math.isnan(spread):
+    if math.isnan(spread) or not 0 < value < 1 or spread < _NO_SPREAD:
         return math.nan, math.nan, undefined
-    if not 0 < value < 1 or spread < _NO_SPREAD:
-        return value, value, undefined
     low, high = logit_bounds(value, float(stdtrit(groups - 1, 0.5 + level / 2)) * spread)
     return low, high, undefined
 

@@ -216,6 +216,9 @@ def _notes(
         notes.append(
             "DeLong's interval is undefined where an AUROC is 0 or 1, or rests on one picture of a side"
         )
-    if any(one.method == "bootstrap" and one.low == one.high for one in found):
-        notes.append("a bootstrap interval without width means that no replicate differed, not certainty")
+    if groups > 1 and any(one.method == "bootstrap" and np.isnan(one.low) and one.value in {0, 1} for one in found):
+        notes.append(
+            "the bootstrap's interval is undefined where a value is 0 or 1: no replicate differs from it, "
+            "which is no certainty"
+        )
     return tuple(notes)
