@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom, norm
+from scipy.stats import binom, norm, t
 
 from pulmoscope.evaluation import (
     accuracy,
@@ -45,6 +45,7 @@ from pulmoscope.evaluation import (
     resample,
     wilson,
 )
+from pulmoscope.evaluation.influence import auroc_influence, freedom
 from pulmoscope.evaluation.intervals import logit_bounds
 
 Floats = npt.NDArray[np.float64]
@@ -149,9 +150,13 @@ def areas(simulations: int, random: np.random.Generator) -> Iterator[Row]:
         values = parts[0][0].mean(axis=1)
         se = error(parts[0])
         defined = se > 1e-12
+        of_sides = [part.var(axis=1, ddof=1)[defined] / part.shape[1] for part in parts[0]]
+        degrees = sum(of_sides) ** 2 / sum(
+            one**2 / (part.shape[1] - 1) for one, part in zip(of_sides, parts[0], strict=True)
+        )
         bounds = np.array([
-            logit_bounds(value, 1.959963984540054 * one)
-            for value, one in zip(values[defined], se[defined], strict=True)
+            logit_bounds(value, reach * one)
+            for value, one, reach in zip(values[defined], se[defined], t.ppf(0.975, degrees), strict=True)
         ])  # fmt: skip
         difference = parts[1][0].mean(axis=1) - values
         half = 1.959963984540054 * error([parts[1][at] - parts[0][at] for at in (0, 1)])
@@ -159,6 +164,8 @@ def areas(simulations: int, random: np.random.Generator) -> Iterator[Row]:
         for at in range(3):
             alone, both = delong_interval(positive, first[at]), delong_paired(positive, first[at], second[at])
             np.testing.assert_allclose([alone.value, alone.se], [values[at], se[at]], rtol=1e-9)
+            if defined[: at + 1].all():
+                np.testing.assert_allclose([alone.low, alone.high], bounds[at], rtol=1e-9)
             np.testing.assert_allclose(
                 [both.low, both.high], [difference[at] - half[at], difference[at] + half[at]], rtol=1e-9
             )
@@ -305,14 +312,29 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
                 # The first row is the data themselves.
                 weights[0] = 1
                 one, two = (metrics_of(weights, codes, truth, each) for each in soft)
+                adds = [auroc_influence(truth, each, codes, groups).mean(axis=1) for each in soft]
                 for name in sorted(one.keys() - {"net benefit"}):
                     value, drawn = true[0][name], one[name][1:]
-                    low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
+                    few = name == "macro AUROC"
+                    low, high, _ = bootstrap_interval(
+                        one[name][0], drawn, groups=groups, freedom=freedom(adds[0]) if few else None
+                    )
                     note(f"bootstrap over patients, {name}", low, high, value)
+                    if few:
+                        low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
+                        note(f"t of G - 1 (not used), {name}", low, high, value)
                     note(f"plain percentiles (not used), {name}", *percentile_interval(drawn)[:2], value)
                     apart_by, moved = true[1][name] - value, two[name] - one[name]
-                    low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
+                    low, high, _, _ = difference_interval(
+                        moved[0],
+                        moved[1:],
+                        groups=groups,
+                        freedom=freedom(adds[1] - adds[0]) if few else None,
+                    )
                     note(f"paired bootstrap, difference of {name}", low, high, apart_by)
+                    if few:
+                        low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
+                        note(f"paired, t of G - 1 (not used), difference of {name}", low, high, apart_by)
                     low, high, _ = percentile_interval(moved[1:], groups=groups)
                     note(f"paired percentiles (not used), difference of {name}", low, high, apart_by)
                     if before:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.optimize import brentq
+from scipy.stats import brunnermunzel, norm, t
 from sklearn.metrics import roc_auc_score
 
 from pulmoscope.evaluation import auroc, delong_paired
@@ -50,8 +51,8 @@ def test_by_hand() -> None:
     assert found.value == pytest.approx(8 / 9)
     assert found.se == pytest.approx(math.sqrt(2 * (1 / 27) / 3))
     assert found.high == 1.0
-    # The log-odds of 8/9 are log 8; their error is se / (8/9 * 1/9).
-    odds = [8 * math.exp(sign * norm.ppf(0.975) * found.se * 81 / 8) for sign in (-1, 1)]
+    # The log-odds of 8/9 are log 8; their error is se / (8/9 * 1/9). Two equal variances of three: 2 + 2 degrees.
+    odds = [8 * math.exp(sign * t.ppf(0.975, 4) * found.se * 81 / 8) for sign in (-1, 1)]
     on_logits = delong_interval([1, 1, 1, 0, 0, 0], [0.9, 0.8, 0.3, 0.4, 0.2, 0.1])
     assert (on_logits.low, on_logits.high) == pytest.approx([one / (1 + one) for one in odds])
 
@@ -63,6 +64,20 @@ def test_the_interval_mirrors_and_stays_inside(seed: int) -> None:
     found, turned = delong_interval(positive, scores), delong_interval(~positive, scores)
     assert 0 < found.low < found.value < found.high < 1
     assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_students_t_is_that_of_brunner_and_munzels_test(seed: int) -> None:
+    positive, scores = data(seed)
+    found = delong_interval(positive, scores)
+    reach = (math.log(found.high / (1 - found.high)) - math.log(found.value / (1 - found.value))) / (
+        found.se / (found.value * (1 - found.value))
+    )
+    # The degrees of freedom that the interval was made with.
+    degrees = brentq(lambda one: t.ppf(0.975, one) - reach, 1, 1e4)
+    other = brunnermunzel(scores[~positive], scores[positive])
+    assert 2 * t.sf(abs(found.value - 0.5) / found.se, degrees) == pytest.approx(other.pvalue, rel=1e-6)
 
 
 def test_against_a_constant_score_the_paired_form_has_the_same_error() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, t
 
 from pulmoscope.evaluation import Predictions, evaluate
 
@@ -56,7 +56,9 @@ def test_aurocs_are_delong() -> None:
         se = math.sqrt(wins.mean(1).var(ddof=1) / len(above) + wins.mean(0).var(ddof=1) / len(below))
         assert rates.auroc.value == pytest.approx(wins.mean())
         # Symmetric in the log-odds, whose standard error is that of the area times the slope there.
-        half = norm.ppf(0.975) * se / (wins.mean() * (1 - wins.mean()))
+        sides = [(wins.mean(1).var(ddof=1), len(above)), (wins.mean(0).var(ddof=1), len(below))]
+        degrees = se**4 / sum((variance / n) ** 2 / (n - 1) for variance, n in sides)
+        half = t.ppf(0.975, degrees) * se / (wins.mean() * (1 - wins.mean()))
         assert (rates.auroc.low, rates.auroc.high) == pytest.approx(
             expit(logit(wins.mean()) + np.array([-half, half]))
         )

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, t
 
 from pulmoscope.evaluation import bootstrap_interval, percentile_interval, wilson
-from pulmoscope.evaluation.intervals import clopper_pearson, tail_share
+from pulmoscope.evaluation.intervals import clopper_pearson, difference_interval, tail_share
 
 
 def test_wilson_by_hand() -> None:
@@ -128,6 +128,7 @@ def test_the_bootstrap_interval_by_hand() -> None:
 def test_the_bootstrap_interval_stays_inside_and_mirrors(
     drawn: list[float], value: float, groups: int
 ) -> None:
+    assume(np.std(drawn) > 1e-9)
     low, high, _ = bootstrap_interval(value, drawn, groups=groups)
     assert 0 <= low <= value + 1e-12
     assert value - 1e-12 <= high <= 1
@@ -137,22 +138,31 @@ def test_the_bootstrap_interval_stays_inside_and_mirrors(
 
 
 @pytest.mark.parametrize(
-    ("value", "drawn", "groups", "expected"),
+    ("value", "drawn", "groups"),
     [
-        (1.0, [1.0, 1.0], 9, 1.0),
-        (0.5, [0.5, 0.5], 9, 0.5),
-        (0.5, [0.4, 0.6], 1, np.nan),
-        (np.nan, [0.4, 0.6], 9, np.nan),
-        (0.5, [0.4, np.nan, np.nan], 9, np.nan),
-        (0.5, [], 9, np.nan),
+        (1.0, [1.0, 1.0], 9),
+        (0.5, [0.5, 0.5], 9),
+        (0.5, [0.4, 0.6], 1),
+        (np.nan, [0.4, 0.6], 9),
+        (0.5, [0.4, np.nan, np.nan], 9),
+        (0.5, [], 9),
     ],
     ids=["perfect", "no-spread", "one-group", "undefined", "mostly-undefined", "no-replicate"],
 )
-def test_where_the_bootstrap_has_nothing_to_go_by(
-    value: float, drawn: list[float], groups: int, expected: float
-) -> None:
+def test_where_the_bootstrap_has_nothing_to_go_by(value: float, drawn: list[float], groups: int) -> None:
     low, high, _ = bootstrap_interval(value, drawn, groups=groups)
-    assert (low, high) == pytest.approx((expected, expected), nan_ok=True)
+    assert np.isnan([low, high]).all()
+
+
+def test_fewer_degrees_of_freedom_widen_both_intervals_by_students_t() -> None:
+    drawn = [0.7, 0.8, 0.9]
+    wide, narrow = (bootstrap_interval(0.8, drawn, groups=40, freedom=df) for df in (4, None))
+    reach = [np.log(high / (1 - high)) - np.log(4) for _, high, _ in (wide, narrow)]
+    assert reach[0] / reach[1] == pytest.approx(t.ppf(0.975, 4) / t.ppf(0.975, 39))
+    low, high, p, _ = difference_interval(0.05, [0.03, 0.05, 0.07], groups=40, freedom=4)
+    error = 0.02 * np.sqrt(40 / 39)
+    assert (low, high) == pytest.approx((0.05 - t.ppf(0.975, 4) * error, 0.05 + t.ppf(0.975, 4) * error))
+    assert p == pytest.approx(2 * t.sf(0.05 / error, 4))
 
 
 def test_the_bootstrap_interval_refuses_no_level() -> None:

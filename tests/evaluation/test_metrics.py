@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, kurtosis
 from scipy.stats import t as student
 from sklearn import metrics as reference
 
@@ -99,11 +99,24 @@ def test_bootstrap_agrees_with_a_plain_loop_over_patients(method: str) -> None:
     if method == "patient-bootstrap":
         pairs |= {"accuracy": found.accuracy, "sensitivity": found.classes["covid"].sensitivity}
     for name, estimate in pairs.items():
-        # Student's t of G - 1 degrees of freedom, on the logit scale, with the factor sqrt(G / (G - 1)).
+        # Student's t on the logit scale, with the factor sqrt(G / (G - 1)); G - 1 degrees of freedom, or fewer by the
+        # kurtosis of what each patient adds to an AUROC.
         count, value = len(patients), estimate.value
+        degrees = _degrees_of_auroc(frame) if name == "auroc" else count - 1
         se = np.std(plain[name], ddof=1) * np.sqrt(count / (count - 1)) / (value * (1 - value))
-        expected = expit(logit(value) + np.array(student.interval(0.95, count - 1)) * se)
+        expected = expit(logit(value) + np.array(student.interval(0.95, degrees)) * se)
         assert (estimate.low, estimate.high) == pytest.approx(expected, abs=1e-12)
+
+
+def _degrees_of_auroc(frame: pd.DataFrame) -> float:
+    """Pair by pair, patient by patient."""
+    ill, others = frame[frame["label"] == "covid"], frame[frame["label"] != "covid"]
+    wins = ill["p_covid"].to_numpy()[:, None] > others["p_covid"].to_numpy()
+    adds = dict.fromkeys(sorted(frame["group_id"].unique()), 0.0)
+    for part, axis in ((ill, 1), (others, 0)):
+        for patient, share in zip(part["group_id"], wins.mean(axis=axis), strict=True):
+            adds[patient] += (share - wins.mean()) / len(part)
+    return min(len(adds) - 1, 2 * len(adds) / (kurtosis(list(adds.values()), fisher=False) - 1))
 
 
 @settings(max_examples=15, deadline=None)
@@ -177,17 +190,20 @@ def test_undefined_is_null_never_zero() -> None:
 
 
 def test_an_interval_from_mostly_undefined_replicates_is_undefined() -> None:
-    # Of two patients both are drawn in half of the replicates, and only then is there an AUROC.
-    frame = pd.DataFrame({"image_id": ["a", "b"], "label": ["covid", "normal"], "covid": [0.9, 0.2],
-                          "normal": [0.1, 0.8]})  # fmt: skip
-    assert evaluate(frame, replicates=400).classes["covid"].auroc.undefined_replicates == pytest.approx(
-        200, abs=40
+    # Of three patients the one with the disease is not drawn in 8 of 27 replicates, and alone in one: no AUROC.
+    frame = pd.DataFrame({"image_id": ["a1", "a2", "b", "c"], "group_id": ["a", "a", "b", "c"],
+                          "label": ["covid", "covid", "normal", "normal"], "covid": [0.9, 0.3, 0.2, 0.5],
+                          "normal": [0.1, 0.7, 0.8, 0.5]})  # fmt: skip
+    assert evaluate(frame, replicates=540).classes["covid"].auroc.undefined_replicates == pytest.approx(
+        180, abs=40
     )
     areas = [evaluate(frame, replicates=5, seed=seed).classes["covid"].auroc for seed in range(20)]
-    assert {area.undefined_replicates > 2 for area in areas} == {True, False}
-    for area in areas:
-        assert area.value == 1.0
-        assert np.isnan([area.low, area.high]).all() == (area.undefined_replicates > 2)
+    mostly = [area for area in areas if area.undefined_replicates > 2]
+    assert 0 < len(mostly) < 20
+    assert {area.value for area in areas} == {0.75}
+    assert np.isnan([[area.low, area.high] for area in mostly]).all()
+    # Of the others some drew replicates that do not differ, which is no interval either.
+    assert sum(area.low < 0.75 < area.high for area in areas) > 5
 
 
 def test_one_patient_has_no_bootstrap_interval() -> None:
@@ -236,7 +252,7 @@ def test_text_is_a_table_with_intervals_and_counts() -> None:
 def test_a_perfect_bootstrap_is_not_certainty() -> None:
     frame = _table(per_group=1)
     hard = frame[["image_id", "label"]].assign(prediction=frame["label"])
-    assert "not certainty" in str(evaluate(hard, replicates=20))
+    assert "no certainty" in str(evaluate(hard, replicates=20))
     assert "not certainty" not in str(evaluate(frame, replicates=50))
 
 

@@ -8,12 +8,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from pulmoscope.errors import PulmoscopeError, TableError
 from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.evaluation.intervals import wilson
 from pulmoscope.evaluation.subgroup_levels import band_names, rows_of, subgroup_levels
-from pulmoscope.evaluation.subgroup_words import gap_sentence, lowest_sentence, subgroups_text
+from pulmoscope.evaluation.subgroup_words import gap_sentence, subgroups_text
 from pulmoscope.evaluation.subgroups import Subgroups, evaluate_subgroups
 
 
@@ -61,7 +62,7 @@ def test_every_level_has_its_own_rates() -> None:
 def test_the_gap_that_is_there_differs_and_the_other_does_not() -> None:
     found = judged(AP_WORSE)
     gaps = {one.metric: one for one in found.gaps}
-    assert len(gaps) == 7
+    assert len(gaps) == 9
     covid, normal = gaps["sensitivity:covid"], gaps["sensitivity:normal"]
     assert (covid.lowest, covid.highest) == ("AP", "PA")
     assert covid.difference == pytest.approx(58 / 60 - 30 / 50)
@@ -74,9 +75,9 @@ def test_the_gap_that_is_there_differs_and_the_other_does_not() -> None:
     assert not normal.differs
     assert "differs: lowest AP 0.600, highest PA 0.967, gap 0.367" in gap_sentence(covid)
     assert "cannot be told apart" in gap_sentence(normal)
-    # Holm over all seven: the smallest p is multiplied by seven.
+    # Holm over all nine: the smallest p is multiplied by nine.
     smallest = min(found.gaps, key=lambda one: one.p)
-    assert smallest.holm_p == pytest.approx(7 * smallest.p)
+    assert smallest.holm_p == pytest.approx(9 * smallest.p)
     assert found.lowest("view", "sensitivity:covid").level == "AP"  # type: ignore[union-attr]
 
 
@@ -148,7 +149,9 @@ def test_two_classes_test_each_sensitivity_once() -> None:
         columns=["p_other", "view", "said"]
     )
     found = evaluate_subgroups(Predictions(two), subgroup_levels(frame, by=["view"]), replicates=50)
-    assert [one.metric for one in found.gaps] == ["accuracy", "sensitivity:covid", "sensitivity:normal"]
+    assert [one.metric for one in found.gaps] == [
+        "accuracy", "balanced_accuracy", "macro_auroc", "sensitivity:covid", "sensitivity:normal",
+    ]  # fmt: skip
     assert "specificity:covid" not in found.shown()
 
 
@@ -197,7 +200,38 @@ def test_rows_are_found_by_image() -> None:
         rows_of(frame[["sex"]], ["7"])
 
 
-def test_the_lowest_of_a_metric_that_is_not_tested() -> None:
+def test_means_over_the_classes_are_tested_too() -> None:
     found = judged(AP_WORSE)
-    assert "lowest for AP" in str(lowest_sentence(found, "view", "balanced_accuracy"))
-    assert "Not tested." in str(lowest_sentence(found, "view", "macro_auroc"))
+    gap = next(one for one in found.gaps if one.metric == "balanced_accuracy")
+    assert (gap.lowest, gap.highest) == ("AP", "PA")
+    # Three independent sensitivities a level: the variance of their mean is a ninth of the sum.
+    variance = sum(
+        p * (1 - p) / n
+        for p, n in ((30 / 50, 50), (60 / 65, 65), (1, 12), (58 / 60, 60), (62 / 66, 66), (11 / 12, 12))
+    ) / 9 * 251 / 250  # fmt: skip
+    middle = (gap.low + gap.high) / 2
+    assert middle == pytest.approx(gap.difference)
+    degrees = next(
+        df for df in np.arange(1, 251, 0.01) if t.ppf(0.975, df) * variance**0.5 <= gap.high - middle
+    )
+    assert gap.p == pytest.approx(2 * t.sf(gap.difference / variance**0.5, degrees), rel=1e-2)
+    # The one of twelve "other" that is wrong makes most of the spread.
+    assert 5 < degrees < 30
+    assert gap.differs
+    area = next(one for one in found.gaps if one.metric == "macro_auroc")
+    assert 0 < area.p < 1
+
+
+def test_a_level_that_is_always_right_leaves_no_test_of_its_means() -> None:
+    right = [("AP", "covid", "covid", 20), ("AP", "normal", "normal", 20), ("AP", "other", "other", 20)]
+    found = judged([*right, *(row for row in AP_WORSE if row[0] == "PA")])
+    gap = next(one for one in found.gaps if one.metric == "balanced_accuracy")
+    assert math.isnan(gap.p)
+    assert not gap.differs
+    assert "cannot be tested, as a level has no spread" in gap_sentence(gap)
+    assert "nan" not in gap_sentence(gap)
+    assert all(
+        not math.isnan(one.holm_p)
+        for one in found.gaps
+        if one.metric not in {"balanced_accuracy", "macro_auroc"}
+    )

@@ -29,7 +29,16 @@ from pulmoscope.evaluation.delong import DeLong, delong_paired
 from pulmoscope.evaluation.effect_tests import sign_flip_p
 from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import LEVEL, evaluate
-from pulmoscope.evaluation.paired import McNemar, Metric, holm, mcnemar, paired_difference, replicated_metric
+from pulmoscope.evaluation.paired import (
+    McNemar,
+    Metric,
+    holm,
+    mcnemar,
+    named_influence,
+    paired_difference,
+    paired_freedom,
+    replicated_metric,
+)
 from pulmoscope.evaluation.paired_score import paired_score_interval
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Evaluation
@@ -99,10 +108,11 @@ def compare_predictions(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Drawn:
-    """One metric of one model: its value, and that in each replicate, (B,)."""
+    """One metric of one model: its value, that in each replicate, (B,), and what each group adds to it, (G,)."""
 
     value: float
     replicates: FloatArray
+    influence: FloatArray | None
 
 
 def _kernels(metrics: Sequence[str], classes: Sequence[str]) -> dict[str, Metric]:
@@ -135,9 +145,13 @@ def _draw(
         probabilities=probabilities, groups=codes, classes=classes,
     )  # fmt: skip
     return {
-        name: _Drawn(value=float(of(point)[0]), replicates=np.asarray(of(many), np.float64))
+        name: _Drawn(
+            value=float(of(point)[0]), replicates=np.asarray(of(many), np.float64),
+            influence=None if probabilities is None
+            else named_influence(name, truth, probabilities, codes, groups, table.classes),
+        )
         for name, of in kernels.items()
-    }
+    }  # fmt: skip
 
 
 def _pairs(
@@ -179,8 +193,9 @@ def _difference(
     groups: int,
 ) -> MetricDifference:
     found = paired_difference(
-        first.value, second.value, first.replicates, second.replicates, groups=groups, level=LEVEL
-    )
+        first.value, second.value, first.replicates, second.replicates, groups=groups, level=LEVEL,
+        freedom=paired_freedom(first.influence, second.influence),
+    )  # fmt: skip
     p, test = found.p, "bootstrap"
     if metric == "accuracy":
         more = right_second.astype(np.int64) - right_first

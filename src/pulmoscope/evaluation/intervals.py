@@ -131,7 +131,12 @@ def percentile_interval(
 
 
 def bootstrap_interval(
-    value: float, replicates: npt.ArrayLike, *, groups: int, level: float = 0.95
+    value: float,
+    replicates: npt.ArrayLike,
+    *,
+    groups: int,
+    level: float = 0.95,
+    freedom: float | None = None,
 ) -> tuple[float, float, int]:
     """Interval of a metric in [0, 1] from bootstrap replicates over groups: their standard error on the logit scale.
 
@@ -146,6 +151,8 @@ def bootstrap_interval(
         replicates: The metric in each replicate, (B,); NaN where undefined, which are left out.
         groups: G, how many were drawn from.
         level: Confidence level in (0, 1).
+        freedom: Degrees of freedom of Student's t where they are fewer than G - 1
+            (:func:`~pulmoscope.evaluation.influence.freedom`).
 
     Returns:
         Lower and upper bound and the number of undefined replicates. Both bounds are NaN with fewer than two groups,
@@ -164,12 +171,17 @@ def bootstrap_interval(
     spread, undefined = _replicate_spread(value, replicates, groups, level)
     if math.isnan(spread) or not 0 < value < 1 or spread < _NO_SPREAD:
         return math.nan, math.nan, undefined
-    low, high = logit_bounds(value, float(stdtrit(groups - 1, 0.5 + level / 2)) * spread)
+    low, high = logit_bounds(value, float(stdtrit(freedom or groups - 1, 0.5 + level / 2)) * spread)
     return low, high, undefined
 
 
 def difference_interval(
-    value: float, replicates: npt.ArrayLike, *, groups: int, level: float = 0.95
+    value: float,
+    replicates: npt.ArrayLike,
+    *,
+    groups: int,
+    level: float = 0.95,
+    freedom: float | None = None,
 ) -> tuple[float, float, float, int]:
     """Interval and test of a difference from bootstrap replicates over groups, which agree with each other.
 
@@ -183,6 +195,7 @@ def difference_interval(
         replicates: The difference in each replicate, (B,); NaN where undefined, which are left out.
         groups: G, how many were drawn from.
         level: Confidence level in (0, 1).
+        freedom: As in :func:`bootstrap_interval`.
 
     Returns:
         Lower and upper bound, the two-sided p-value (below 1 - ``level`` where the interval leaves 0 out, and only
@@ -204,8 +217,9 @@ def difference_interval(
         return math.nan, math.nan, math.nan, undefined
     if spread < _NO_SPREAD:
         return (0.0, 0.0, 1.0, undefined) if abs(value) < _NO_SPREAD else (math.nan,) * 3 + (undefined,)
-    half = float(t.ppf(0.5 + level / 2, groups - 1)) * spread
-    return value - half, value + half, float(2 * t.sf(abs(value) / spread, groups - 1)), undefined
+    of_t = freedom or groups - 1
+    half = float(t.ppf(0.5 + level / 2, of_t)) * spread
+    return value - half, value + half, float(2 * t.sf(abs(value) / spread, of_t)), undefined
 
 
 def _replicate_spread(

@@ -15,6 +15,7 @@ from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_code
 from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
+from pulmoscope.evaluation.influence import auroc_influence, freedom
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
@@ -80,7 +81,10 @@ def evaluate(
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
     by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
-    found = _estimates(counts, areas, drawn, by_group, groups=groups, method=method)
+    moved = np.full((groups, size), np.nan)
+    if probabilities is not None:
+        moved = auroc_influence(truth, probabilities, codes, groups)
+    found = _estimates(counts, areas, drawn, by_group, moved, method=method)
     if method == "exact" and probabilities is not None:
         found["auroc"] = [_delong(truth == index, probabilities[:, index]) for index in range(size)]
     by_class = {
@@ -142,11 +146,12 @@ def _estimates(
     areas: npt.NDArray[np.float64],
     drawn: Replicates,
     by_group: npt.NDArray[np.int64],
+    moved: npt.NDArray[np.float64],
     *,
-    groups: int,
     method: IntervalMethod,
 ) -> dict[str, list[Estimate]]:
     values, replicated = _values(counts, areas), _values(drawn.confusions, drawn.aurocs)
+    influence = {"auroc": moved, "macro_auroc": macro_auroc(moved)[:, None]}
     everything = int(counts.sum())
     found: dict[str, list[Estimate]] = {}
     for name, points in values.items():
@@ -164,9 +169,12 @@ def _estimates(
             ]
         else:
             found[name] = [
-                _bootstrapped(float(value), replicated[name][:, index], int(size), groups)
+                _bootstrapped(
+                    float(value), replicated[name][:, index], int(size), len(moved),
+                    freedom(influence[name][:, index]) if name in influence else None,
+                )
                 for index, (value, size) in enumerate(zip(points, trials, strict=True))
-            ]
+            ]  # fmt: skip
     return found
 
 
@@ -175,8 +183,10 @@ def _delong(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) ->
     return Estimate(value=found.value, low=found.low, high=found.high, n=len(scores), method="delong")
 
 
-def _bootstrapped(value: float, replicates: npt.NDArray[np.float64], n: int, groups: int) -> Estimate:
-    low, high, undefined = bootstrap_interval(value, replicates, groups=groups, level=LEVEL)
+def _bootstrapped(
+    value: float, replicates: npt.NDArray[np.float64], n: int, groups: int, degrees: float | None
+) -> Estimate:
+    low, high, undefined = bootstrap_interval(value, replicates, groups=groups, level=LEVEL, freedom=degrees)
     return Estimate(value=value, low=low, high=high, n=n, method="bootstrap", undefined_replicates=undefined)
 
 
@@ -216,7 +226,9 @@ def _notes(
         notes.append(
             "DeLong's interval is undefined where an AUROC is 0 or 1, or rests on one picture of a side"
         )
-    if groups > 1 and any(one.method == "bootstrap" and np.isnan(one.low) and one.value in {0, 1} for one in found):
+    if groups > 1 and any(
+        one.method == "bootstrap" and np.isnan(one.low) and one.value in {0, 1} for one in found
+    ):
         notes.append(
             "the bootstrap's interval is undefined where a value is 0 or 1: no replicate differs from it, "
             "which is no certainty"

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation import confusion as rates
+from pulmoscope.evaluation import influence
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
 from pulmoscope.evaluation.curves import macro_auroc
 from pulmoscope.evaluation.delong import DeLong, delong_paired
@@ -222,7 +223,7 @@ def paired_bootstrap(
     names = tuple(str(index) for index in range(classes))
     of = replicated_metric(metric, names) if isinstance(metric, str) else metric
     codes, count = group_codes(groups)
-    points, drawn = [], []
+    points, drawn, moved = [], [], []
     for said in (np.asarray(first), np.asarray(second)):
         if said.ndim == 2 and said.shape[1] != classes:
             raise ValueError(f"expected probabilities of shape (N, {classes}), got {said.shape}")
@@ -230,7 +231,37 @@ def paired_bootstrap(
         weights = draw_weights(count, replicates, np.random.default_rng(seed))
         points.append(float(_values(of, [np.ones(count, np.int64)], truth, said, codes, classes)[0]))
         drawn.append(_values(of, weights, truth, said, codes, classes))
-    return paired_difference(points[0], points[1], drawn[0], drawn[1], groups=count, level=level)
+        if isinstance(metric, str) and said.ndim == 2:
+            moved.append(named_influence(metric, truth, said, codes, count, names))
+    return paired_difference(
+        points[0], points[1], drawn[0], drawn[1], groups=count, level=level, freedom=paired_freedom(*moved)
+    )
+
+
+def named_influence(
+    metric: str,
+    truth: npt.ArrayLike,
+    probabilities: npt.NDArray[np.float64],
+    codes: npt.NDArray[np.int64],
+    groups: int,
+    classes: Sequence[str],
+) -> FloatArray | None:
+    """:func:`~pulmoscope.evaluation.influence.auroc_influence` on an AUROC by its name, (G,); None of other metrics."""
+    if metric != "macro_auroc" and not metric.startswith("auroc:"):
+        return None
+    moved = influence.auroc_influence(truth, probabilities, codes, groups)
+    # An AUROC by its name is a mean of some columns, and so is what moves it.
+    blank = Replicates(confusions=np.zeros((groups, len(classes), len(classes))), aurocs=moved)
+    return replicated_metric(metric, classes)(blank)
+
+
+def paired_freedom(first: FloatArray | None = None, second: FloatArray | None = None) -> float | None:
+    """Degrees of freedom of a difference from the two models' influences; None where either is not known.
+
+    An AUROC near 1 rests on few patients, and a difference of two on fewer. Other metrics do not need it:
+    ``benchmarks/coverage.py`` has both.
+    """
+    return None if first is None or second is None else influence.freedom(second - first)
 
 
 def paired_difference(
@@ -241,6 +272,7 @@ def paired_difference(
     *,
     groups: int,
     level: float = 0.95,
+    freedom: float | None = None,
 ) -> PairedDifference:
     """:func:`paired_bootstrap` of replicates that are there already, so that many models need each be drawn once.
 
@@ -251,6 +283,7 @@ def paired_difference(
         drawn_second: Of the second in the same replicates, (B,).
         groups: How many were drawn from; with fewer than two, interval and p are NaN.
         level: Of the interval, in (0, 1).
+        freedom: Of Student's t; G - 1 unless told.
 
     >>> found = paired_difference(0.5, 1.0, [0.5, 0.0, 0.5], [1.0, 1.0, 1.0], groups=4)
     >>> found.difference, round(found.p, 2)
@@ -258,7 +291,9 @@ def paired_difference(
     """
     difference = second - first
     spread = np.asarray(drawn_second, np.float64) - np.asarray(drawn_first, np.float64)
-    low, high, p, undefined = difference_interval(difference, spread, groups=groups, level=level)
+    low, high, p, undefined = difference_interval(
+        difference, spread, groups=groups, level=level, freedom=freedom
+    )
     return PairedDifference(
         first=first, second=second, difference=difference, low=low, high=high, p=p,
         undefined_replicates=undefined, drawn=spread,

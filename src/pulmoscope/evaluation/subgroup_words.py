@@ -15,8 +15,9 @@ SMALL_RULE = (
     "shown, but neither named as lowest nor tested"
 )
 TEST_RULE = (
-    "gaps: the lowest and the highest level that are not small; p of a permutation test that all these levels have one "
-    "rate, a patient's pictures moved together, after Holm over all gaps; interval by bootstrap over groups"
+    "gaps: the lowest and the highest level that are not small; p that all these levels have one value, after Holm over "
+    "all gaps: of rates a permutation test that moves a patient's pictures together, with an interval by bootstrap over "
+    "groups, of means over the classes Wald's test over groups; the AUROC of one class is not tested"
 )
 
 
@@ -31,6 +32,8 @@ def show_estimate(one: Estimate, digits: int = 3) -> str:
 def gap_sentence(gap: Gap) -> str:
     """Whether the levels differ by the metric, and the figures."""
     verdict = "differs" if gap.differs else "cannot be told apart"
+    if math.isnan(gap.p):
+        verdict = "cannot be tested, as a level has no spread"
     bounds = "" if math.isnan(gap.low) else f" ({gap.low:.3f} to {gap.high:.3f})"
     return (
         f"By {gap.column}, {metric_title(gap.metric)} {verdict}: lowest {gap.lowest} {gap.lowest_value:.3f}, highest "
@@ -45,17 +48,6 @@ def gap_sentence(gap: Gap) -> str:
     )
 
 
-def lowest_sentence(found: Subgroups, column: str, metric: str) -> str | None:
-    """The level with the lowest value of a metric that is not tested; None where fewer than two can be compared."""
-    one = found.lowest(column, metric)
-    if one is None:
-        return None
-    return (
-        f"By {column}, {metric_title(metric)} is lowest for {one.level}: {show_estimate(one.estimates[metric])}; "
-        f"all pictures {show_estimate(found.metrics()[metric])}. Not tested."
-    )
-
-
 def subgroups_text(found: Subgroups) -> str:
     """For the terminal."""
     overall = found.overall
@@ -65,12 +57,8 @@ def subgroups_text(found: Subgroups) -> str:
         lines += ["", *_table(found, column, levels)]
     if found.gaps:
         lines += ["", TEST_RULE + ":", *(gap_sentence(one) for one in found.gaps)]
-    untested = [
-        said for column in found.columns for metric in ("balanced_accuracy", "macro_auroc")
-        if (said := lowest_sentence(found, column, metric)) is not None
-    ]  # fmt: skip
     notes = [f"note: {note}" for note in found.notes]
-    return "\n".join([*lines, *([""] if untested else []), *untested, *([""] if notes else []), *notes])
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def _table(found: Subgroups, column: str, levels: tuple[Subgroup, ...]) -> list[str]:

@@ -14,6 +14,7 @@ from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
 from pulmoscope.evaluation.confusion import ratio
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.level_test import level_test
+from pulmoscope.evaluation.mean_gap import level_influence, mean_gap
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.paired import holm
 from pulmoscope.evaluation.predictions import Predictions
@@ -25,6 +26,7 @@ from pulmoscope.files import or_null
 FEWEST_PICTURES = 30
 FEWEST_OF_CLASS = 10
 ALPHA = 0.05
+MEANS = ("balanced_accuracy", "macro_auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +75,19 @@ class Gap:
 
     Attributes:
         column: Such as ``view``.
-        metric: ``accuracy``, ``sensitivity:CLASS`` or ``specificity:CLASS``.
+        metric: ``accuracy``, ``balanced_accuracy``, ``macro_auroc``, ``sensitivity:CLASS`` or ``specificity:CLASS``.
         levels: How many levels were compared.
         lowest: The level with the lowest value, the first where several share it.
         highest: The level with the highest.
         lowest_value: Its metric.
         highest_value: Its metric.
         difference: Highest minus lowest, at least 0.
-        low: Lower bound of its 95% bootstrap interval over groups; NaN with fewer than two groups in a level, and where
+        low: Lower bound of its 95% interval over groups, by bootstrap for rates; NaN with fewer than two groups in a level, and where
             a rate is 0 or 1: no replicate of it differs, so the bootstrap has no spread to go by. With more than two
             levels the two were picked because they lie apart, so the difference is larger than it would be elsewhere.
         high: Upper bound.
-        p: Permutation test that all the levels compared have one rate (:func:`level_test`), which allows for the pick.
+        p: That all the levels compared have one value, which allows for the pick: of rates a permutation test
+            (:func:`level_test`), of means over the classes Wald's (:func:`mean_gap`); NaN where that has no spread.
         holm_p: After Holm, over all gaps tested.
         same_classes: Whether the levels compared hold the same classes among the pictures that the rate is of; where
             not, the gap may come from the classes alone.
@@ -175,7 +178,7 @@ class Subgroups:
             "lowest": worst,
             "gaps": [one.as_dict() for one in self.gaps],
             "test": {
-                "method": "permutation over groups",
+                "method": "permutation over groups; Wald over groups for means over the classes",
                 "permutations": self.permutations,
                 "correction": "holm",
             },
@@ -270,7 +273,7 @@ def _judge(
 def _tested(classes: Sequence[str]) -> list[str]:
     """The metrics whose gaps are tested; of two classes the specificity of one is the sensitivity of the other."""
     kinds = ("sensitivity",) if len(classes) == 2 else ("sensitivity", "specificity")
-    return ["accuracy", *(f"{kind}:{label}" for kind in kinds for label in classes)]
+    return ["accuracy", *MEANS, *(f"{kind}:{label}" for kind in kinds for label in classes)]
 
 
 def _gaps(
@@ -284,16 +287,33 @@ def _gaps(
         place = {one.level: at for at, one in enumerate(subgroups)}
         level = np.array([place[name] for name in levels.columns[column]], np.int64)
         for metric in _tested(predictions.classes):
-            fit = [one for one in subgroups if metric not in one.small]
+            fit = [
+                one for one in subgroups
+                if metric not in one.small and not np.isnan(one.estimates[metric].value)
+            ]  # fmt: skip
             if len(fit) < 2:
                 continue
-            within, right = _counted(metric, predictions.classes, truth, said)
-            within = within & np.isin(level, [place[one.level] for one in fit])
-            p = level_test(right[within], level[within], codes[within], permutations=permutations, seed=seed)
             lowest = min(fit, key=lambda one: one.estimates[metric].value)
             highest = max(fit, key=lambda one: one.estimates[metric].value)
-            ends = [within & (level == place[one.level]) for one in (lowest, highest)]
-            low, high = _interval(ends, right, codes, count, replicates, seed)
+            if metric in MEANS:
+                rows = [level == place[one.level] for one in fit]
+                found_gap = mean_gap(
+                    [one.estimates[metric].value for one in fit],
+                    [
+                        level_influence(metric, truth, said, predictions.probabilities, codes, count, each)
+                        for each in rows
+                    ],
+                    len(np.unique(codes[np.any(rows, axis=0)])),
+                )
+                low, high, p = found_gap.low, found_gap.high, found_gap.p
+            else:
+                within, right = _counted(metric, predictions.classes, truth, said)
+                within = within & np.isin(level, [place[one.level] for one in fit])
+                p = level_test(
+                    right[within], level[within], codes[within], permutations=permutations, seed=seed
+                )
+                ends = [within & (level == place[one.level]) for one in (lowest, highest)]
+                low, high = _interval(ends, right, codes, count, replicates, seed)
             values = [one.estimates[metric].value for one in (lowest, highest)]
             gaps.append({
                 "column": column, "metric": metric, "levels": len(fit), "lowest": lowest.level,
@@ -309,6 +329,8 @@ def _classes_of(metric: str, level: Subgroup) -> frozenset[str]:
     """The classes among a level's pictures that a rate is of."""
     kind, _, label = metric.partition(":")
     held = {name for name, count in level.support.items() if count}
+    if metric in MEANS:
+        return frozenset(held)
     return frozenset(held & {label} if kind == "sensitivity" else held - {label})
 
 

@@ -16,7 +16,6 @@ from pulmoscope.evaluation.subgroup_words import (
     SMALL_RULE,
     TEST_RULE,
     gap_sentence,
-    lowest_sentence,
     show_estimate,
 )
 from pulmoscope.evaluation.subgroups import Subgroup, Subgroups, evaluate_subgroups
@@ -72,10 +71,6 @@ def as_section(found: Subgroups) -> SubgroupSection:
         )
     if not found.gaps:
         sentences.append("No column has two levels with enough pictures: no gap was tested.")
-    sentences += [
-        said for column in found.columns for metric in ("balanced_accuracy", "macro_auroc")
-        if (said := lowest_sentence(found, column, metric)) is not None
-    ]  # fmt: skip
     sentences += [_sentence(note) for note in (SMALL_RULE, *found.notes)]
     tables = [_level_table(found, column, levels) for column, levels in found.columns.items()]
     if found.gaps:

@@ -1,0 +1,117 @@
+"""What each group adds to an AUROC: against DeLong's error, leaving groups out, and the chi-squared distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t
+
+from pulmoscope.evaluation import delong_interval, draw_weights, one_vs_rest_auroc, paired_bootstrap
+from pulmoscope.evaluation.influence import auroc_influence, freedom
+from pulmoscope.evaluation.paired import named_influence, paired_freedom
+
+
+def data(seed: int, rows: int = 90, apart: float = 1.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes, probabilities and the groups of two or three pictures each."""
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.arange(rows) % 3)
+    logits = rng.normal(size=(rows, 3)) + apart * np.eye(3)[truth]
+    return (
+        truth,
+        np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True),
+        np.sort(rng.permutation(rows) // 3),
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_of_single_pictures_the_squares_sum_to_delongs_variance(seed: int) -> None:
+    truth, soft, _ = data(seed)
+    found = auroc_influence(truth, soft, np.arange(len(truth)), len(truth))
+    for index in range(3):
+        # DeLong divides by n - 1 of each side.
+        sides = [found[truth == index, index], found[truth != index, index]]
+        variance = sum((side**2).sum() * len(side) / (len(side) - 1) for side in sides)
+        assert variance == pytest.approx(delong_interval(truth == index, soft[:, index]).se ** 2)
+    assert found.sum(axis=0) == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def test_a_groups_influence_is_how_the_area_moves_when_the_group_weighs_more() -> None:
+    truth, soft, codes = data(5)
+    found = auroc_influence(truth, soft, codes, 30)
+    for group in (0, 7, 29):
+        few = [0.0] * 3
+        for index in range(3):
+            # The area of weighted pictures is a quotient of sums: its slope at equal weights, by differences.
+            values = []
+            for step in (-1e-5, 1e-5):
+                weights = np.where(codes == group, 1 + step, 1.0)
+                above = (soft[truth == index, index][:, None] > soft[truth != index, index]).astype(float)
+                pairs = weights[truth == index][:, None] * weights[truth != index]
+                values.append((above * pairs).sum() / pairs.sum())
+            few[index] = (values[1] - values[0]) / 2e-5
+        assert found[group] == pytest.approx(few, abs=1e-8)
+
+
+def test_a_class_that_is_not_there_is_undefined() -> None:
+    truth, soft, codes = data(1)
+    found = auroc_influence(np.where(truth == 2, 0, truth), soft, codes, 30)
+    assert np.isnan(found[:, 2]).all()
+    assert not np.isnan(found[:, :2]).any()
+
+
+def test_of_normal_contributions_the_degrees_of_freedom_are_those_of_the_sample() -> None:
+    rng = np.random.default_rng(0)
+    assert np.mean([freedom(rng.normal(size=50)) for _ in range(400)]) == pytest.approx(49, rel=0.1)
+    # Of G contributions of which one alone counts, k is G - 1 or so.
+    assert freedom([0.0] * 99 + [1.0]) == pytest.approx(2 * 100 / 97.0, rel=0.02)
+
+
+def test_degrees_of_freedom_stay_within_their_bounds() -> None:
+    assert freedom([0.0, 0.0, 0.0]) == 2
+    assert freedom([1.0, -1.0, 1.0, -1.0]) == 3
+    assert freedom([3.0, 0.0]) == 1
+    assert np.isnan(freedom([0.1, np.nan, 0.2]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1, 1).map(lambda one: round(one, 3)), min_size=3, max_size=40), st.floats(0.1, 10))
+def test_degrees_of_freedom_have_no_unit(moved: list[float], unit: float) -> None:
+    assert freedom(np.array(moved) * unit) == pytest.approx(freedom(moved))
+
+
+def test_a_named_auroc_is_a_mean_of_columns() -> None:
+    truth, soft, codes = data(2)
+    names = ("0", "1", "2")
+    whole = auroc_influence(truth, soft, codes, 30)
+    for name, expected in (("macro_auroc", whole.mean(axis=1)), ("auroc:1", whole[:, 1])):
+        found = named_influence(name, truth, soft, codes, 30, names)
+        assert found == pytest.approx(expected)
+    assert named_influence("accuracy", truth, soft, codes, 30, names) is None
+    assert paired_freedom(None, whole[:, 0]) is None
+
+
+def test_the_paired_bootstrap_of_an_auroc_goes_by_the_difference_of_influences() -> None:
+    truth, soft, codes = data(3, apart=3)
+    other = soft**0.5 + np.random.default_rng(0).uniform(0, 0.4, soft.shape)
+    other /= other.sum(axis=1, keepdims=True)
+    found = paired_bootstrap(
+        truth, soft, other, groups=codes, classes=3, metric="macro_auroc", replicates=200
+    )
+    one, two = (auroc_influence(truth, each, codes, 30).mean(axis=1) for each in (soft, other))
+    degrees = freedom(two - one)
+    spread = np.std(found.drawn, ddof=1) * np.sqrt(30 / 29)
+    assert found.high - found.difference == pytest.approx(t.ppf(0.975, degrees) * spread)
+    assert degrees < 29
+
+
+def test_the_spread_of_replicates_is_that_of_the_influences() -> None:
+    truth, soft, codes = data(6, rows=600)
+    moved = auroc_influence(truth, soft, codes, 200)
+    drawn = []
+    for weights in draw_weights(200, 400, np.random.default_rng(0)):
+        rows = np.repeat(np.arange(600), weights[codes])
+        drawn.append(one_vs_rest_auroc(truth[rows], soft[rows]))
+    assert np.std(drawn, axis=0) == pytest.approx(np.sqrt((moved**2).sum(axis=0)), rel=0.15)
