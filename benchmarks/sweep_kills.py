@@ -70,8 +70,8 @@ def main() -> None:
     ended: dict[str, int] = {}
     for number in range(given.kills):
         in_cold = number < given.cold
-        # Long enough that some trials have ended, short enough that the sweep seldom ends before the last kill. Of few pictures, features may take
-        # less than the clock swings.
+        # Long enough that some trials have ended, short enough that the sweep seldom ends before the last kill. Of few
+        # pictures, features may take less than the clock swings.
         features = max(1.0, whole["seconds"] - rest["seconds"])
         after = dice.uniform(0, features / 2 if in_cold else rest["seconds"] / 2)
         life = live([*command, *resume(killed)], cold if in_cold else warm, after)

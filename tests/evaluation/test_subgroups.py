@@ -217,7 +217,6 @@ def test_means_over_the_classes_are_tested_too() -> None:
     assert gap.p == pytest.approx(2 * t.sf(gap.difference / variance**0.5, degrees), rel=1e-2)
     # The one of twelve "other" that is wrong makes most of the spread.
     assert 5 < degrees < 30
-    assert gap.differs
     area = next(one for one in found.gaps if one.metric == "macro_auroc")
     assert 0 < area.p < 1
 

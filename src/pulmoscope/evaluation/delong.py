@@ -67,8 +67,8 @@ def delong_interval(
 
     The interval is symmetric in the log-odds of the area (Pepe 2003, The Statistical Evaluation of Medical Tests,
     section 5.2.5), with Student's t for the uncertain standard error (degrees of freedom after Brunner and Munzel 2000,
-    Biometrical Journal 42:17): it stays inside 0 and 1, and near 1, where the area's own distribution is skew, it holds the truth
-    far more often than the plain one (simulated in ``benchmarks/coverage.py``).
+    Biometrical Journal 42:17): it stays inside 0 and 1, and near 1, where the area's own distribution is skew, it holds
+    the truth far more often than the plain one (simulated in ``benchmarks/coverage.py``).
 
     Pictures are taken as independent: where patients have several, the bootstrap over groups is right.
 

@@ -16,8 +16,8 @@ def auroc_influence(
     """What each group adds to the error of each class's AUROC against the rest, to first order.
 
     Summed over a group's pictures: how far a picture's share of the area lies from the mean of its side, divided by the
-    pictures of that side. The sum of squares is the variance of DeLong's method where each picture is a group of its own
-    (Obuchowski 1997, Biometrics 53:567, for several).
+    pictures of that side. The sum of squares is the variance of DeLong's method where each picture is a group of its
+    own (Obuchowski 1997, Biometrics 53:567, for several).
 
     Args:
         truth: True classes, (N,) integers in [0, K).

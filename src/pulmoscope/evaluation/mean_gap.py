@@ -1,4 +1,4 @@
-"""Do the means over the classes differ between subgroups? Balanced accuracy and macro AUROC, by what each patient adds."""
+"""Do balanced accuracy and macro AUROC differ between subgroups? Tested by what each patient adds to them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class MeanGap:
     """Of the level with the lowest value and that with the highest.
 
     Attributes:
-        low: Lower bound of the 95% interval of the highest minus the lowest; NaN where a level has no spread to go by (a
-            value of 0 or 1), or fewer than two groups.
+        low: Lower bound of the 95% interval of the highest minus the lowest; NaN where a level has no spread to go by
+            (a value of 0 or 1), or fewer than two groups.
         high: Upper bound.
         p: That all levels have one value; NaN likewise.
     """

@@ -15,9 +15,9 @@ SMALL_RULE = (
     "shown, but neither named as lowest nor tested"
 )
 TEST_RULE = (
-    "gaps: the lowest and the highest level that are not small; p that all these levels have one value, after Holm over "
-    "all gaps: of rates a permutation test that moves a patient's pictures together, with an interval by bootstrap over "
-    "groups, of means over the classes Wald's test over groups; the AUROC of one class is not tested"
+    "gaps: the lowest and the highest level that are not small; p that all these levels have one value, after Holm "
+    "over all gaps: of rates a permutation test that moves a patient's pictures together, and an interval by bootstrap "
+    "over groups; of means over the classes Wald's test over groups; the AUROC of one class is not tested"
 )
 
 

@@ -82,9 +82,10 @@ class Gap:
         lowest_value: Its metric.
         highest_value: Its metric.
         difference: Highest minus lowest, at least 0.
-        low: Lower bound of its 95% interval over groups, by bootstrap for rates; NaN with fewer than two groups in a level, and where
-            a rate is 0 or 1: no replicate of it differs, so the bootstrap has no spread to go by. With more than two
-            levels the two were picked because they lie apart, so the difference is larger than it would be elsewhere.
+        low: Lower bound of its 95% interval over groups, by bootstrap for rates; NaN with fewer than two groups in a
+            level, and where a rate is 0 or 1: no replicate of it differs, so the bootstrap has no spread to go by. With
+            more than two levels the two were picked because they lie apart, so the difference is larger than it would
+            be elsewhere.
         high: Upper bound.
         p: That all the levels compared have one value, which allows for the pick: of rates a permutation test
             (:func:`level_test`), of means over the classes Wald's (:func:`mean_gap`); NaN where that has no spread.

@@ -37,8 +37,8 @@ _STACK_BYTES = 5 * 2**20
 _FEWEST_STACKS = 4
 # Drawing whether one place is dropped takes as long as so many products of a weight and a picture.
 _DRAW = 160
-# Seconds that a stack's thread waits for the interpreter before it asks; it needs it for microseconds, thousands of times
-# an epoch. Python's own 5 ms cost a tenth of the time of two stacks side by side.
+# Seconds that a stack's thread waits for the interpreter before it asks; it needs it for microseconds, thousands of
+# times an epoch. Python's own 5 ms cost a tenth of the time of two stacks side by side.
 _TURN = 3e-4
 
 
