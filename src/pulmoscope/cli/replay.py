@@ -9,6 +9,9 @@ import typer
 
 from pulmoscope.cli.options import BudgetName, EngineName
 
+# As where some files cannot be read: there is a result, and it lacks something.
+SOME_UNTRAINED = 3
+
 
 def replay(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, a YAML file, or NAME:VARIANT.")],
@@ -30,11 +33,14 @@ def replay(
         typer.Option(help="Of a Ray cluster that is running, or auto; Ray is started here without."),
     ] = None,
 ) -> None:
-    """Train every variant of a recipe and set its published numbers beside ours; goes on where it was stopped."""
+    """Train every variant of a recipe and set its published numbers beside ours; goes on where it was stopped.
+
+    Exit status 3 when a variant could not be trained; the others are in the table.
+    """
     from pulmoscope.cohort import Cohort
     from pulmoscope.search.engine import open_engine
     from pulmoscope.workflow import replay as run_replay
-    from pulmoscope.workflow.replay_text import as_text
+    from pulmoscope.workflow.replay_text import as_text, failures
     from pulmoscope.workflow.seeds import parse_seeds
 
     with open_engine(engine.value, workers=workers, address=address) as opened:
@@ -51,3 +57,5 @@ def replay(
         )
     print(as_text(found))
     print(f"page: {out / 'replay.html'}\nResearch use only.")
+    if failures(found):
+        raise typer.Exit(SOME_UNTRAINED)
