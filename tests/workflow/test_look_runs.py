@@ -46,8 +46,12 @@ def test_sheets_of_two_pictures(run: Path, tmp_path: Path, capsys: pytest.Captur
         look_at(run, [], out=tmp_path / "g")
 
 
-def test_filters_since_the_start(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = look_at_filters(run, before="start", layers=["conv3"], out=tmp_path / "f")
+def test_filters_since_the_start(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="pulmoscope"):
+        found = look_at_filters(run, before="start", layers=["conv3"], out=tmp_path / "f")
+    assert "layer 1 of 1" in caplog.text
     changes = {one.name: one for one in found.changes}
     # The run's seed gives the weights that it was made of, but for the last layer, which was tripled.
     assert SEED == 3

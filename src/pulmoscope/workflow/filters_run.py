@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from pulmoscope.models import Bundle, CascadeClassifier, build_network, load_wei
 from pulmoscope.workflow.parts import decode_all
 from pulmoscope.workflow.results_folder import refuse_other_content
 from pulmoscope.workflow.run import Run
+
+log = logging.getLogger("pulmoscope")
 
 RESULT = "filters.json"
 START = "start"
@@ -141,7 +144,11 @@ def look_at_filters(
     batches, watched = _pictures(run, bundle)
     use = layer_use(network, batches)
     changes = () if earlier is None else layer_changes(earlier.state_dict(), network.state_dict())
-    excited = [_excite(network, earlier, bundle, one) for one in wanted]
+    excited = []
+    for number, one in enumerate(wanted, 1):
+        # The long part: hundreds of steps through the network, twice where there is an earlier one.
+        log.info("pictures that excite %s, layer %d of %d", one.path, number, len(wanted))
+        excited.append(_excite(network, earlier, bundle, one))
     found = Filters(
         name=run.folder.resolve().name, before=said, watched=watched, layers=use, changes=changes, excited=excited,
         folder=folder,
