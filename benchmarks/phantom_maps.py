@@ -9,7 +9,7 @@ the lower corner of most covid films and few others. Of the test films:
 
 A map says where this network found its evidence; only here do we know what it ought to have found.
 
-Usage: phantom_maps.py --work FOLDER [--films 1000] [--seed 0] [--method grad-cam] [--threads 1]. What is
+Usage: phantom_maps.py --work FOLDER [--films 1500] [--seed 0] [--method grad-cam] [--threads 1]. What is
 in the folder already is used again. Writes benchmarks/results/phantom_maps.json and the folder's pictures.
 """
 
@@ -150,7 +150,7 @@ def main() -> None:
     """Train what is missing, judge the maps, write the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--films", type=int, default=1000)
+    parser.add_argument("--films", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", default="grad-cam")
     parser.add_argument("--threads", type=int, default=1)
