@@ -1,11 +1,13 @@
 """Maps where the truth is known: on the phantom, do they find the lesion, and do they betray a planted marker?
 
-Two networks are trained by phantom_cnn.yaml on the same synthetic films: once as they are, once with a disc burnt into
-the lower corner of most covid films and few others. Of the test films:
+Three networks are trained by phantom_cnn.yaml on the same synthetic films. One learns to tell films with an opacity
+from normal ones, two to tell all three classes: from the films as they are, and with a disc burnt into the lower corner
+of most covid films and few others. Of the test films:
 
-- the pointing game against the known lesions, of the trained network and of the same network with random weights, in
-  the last map and in a finer one; and with the maps stretched over the picture as tiles, as is usual,
-- the share of the covid films' maps inside the lungs and on the marker's place, of the first network and of the second.
+- the pointing game against the known lesions, of the first and the second network, of each class of film, and of the
+  same networks with random weights, in the last map and in a finer one; and with the maps stretched over the picture
+  as tiles, as is usual,
+- the share of the covid films' maps inside the lungs and on the marker's place, of the second network and of the third.
 
 A map says where this network found its evidence; only here do we know what it ought to have found.
 
@@ -44,18 +46,24 @@ from pulmoscope.workflow.scorecard_pictures import Sample, marked_pictures
 HERE = Path(__file__).parent
 DRAWS = 5
 RECIPE = HERE / "phantom_cnn.yaml"
+OPACITY = "classes: [opacity, normal]\nrules: {covid: opacity, pneumonia: opacity, normal: normal}\n"
 LAYERS = {"last map": None, "finer map": "backbone.blocks.2"}
 # Where burn_shortcut puts its disc, and room for a coarse map's peak beside it.
 MARKER, MARKER_REACH = (0.06, 0.93), 0.12
 
 
-def trained(folder: Path, *, films: int, seed: int, marked: bool) -> Run:
-    """Films, cohort and network, as the demo makes them."""
-    draw_phantom_cohort(folder / "phantom", n=films, seed=seed, shortcut="corner-marker" if marked else None)
-    if (folder / "run" / "metrics.json").is_file():
-        return Run(folder / "run")
-    cohort = Cohort.from_sources({"phantom": folder / "phantom" / "table.csv"}, seed=seed, near_copies=False)
-    return train(RECIPE, cohort, out=folder / "run", seed=seed, resume=(folder / "run").is_dir())
+def films(folder: Path, *, count: int, seed: int, marked: bool) -> Path:
+    """Synthetic films as the demo draws them; their table."""
+    shortcut = "corner-marker" if marked else None
+    return draw_phantom_cohort(folder, n=count, seed=seed, shortcut=shortcut) / "table.csv"
+
+
+def trained(folder: Path, table: Path, *, seed: int, labels: Path | None = None) -> Run:
+    """A network, trained unless it is there."""
+    if (folder / "metrics.json").is_file():
+        return Run(folder)
+    cohort = Cohort.from_sources({"phantom": table}, seed=seed, near_copies=False, labels=labels)
+    return train(RECIPE, cohort, out=folder, seed=seed, resume=folder.is_dir())
 
 
 def on_lesions(explainer: Explainer, sample: Sample) -> dict[str, Any]:
@@ -66,6 +74,13 @@ def on_lesions(explainer: Explainer, sample: Sample) -> dict[str, Any]:
     hits = pointing(values, marks)
     return {
         "pointing": mean_over_groups(hits, sample.groups).as_dict(),
+        "pointing_by_class": {
+            name: mean_over_groups(
+                hits[sample.labels == index], sample.groups[sample.labels == index]
+            ).as_dict()
+            for index, name in enumerate(explainer.bundle.classes)
+            if not np.isnan(hits[sample.labels == index]).all()
+        },
         "pointing_of_right_answers": mean_over_groups(np.where(right, hits, np.nan), sample.groups).as_dict(),
         "by_chance": mean_over_groups(pointing_by_chance(values, marks), sample.groups).as_dict(),
         "pointing_as_tiles": mean_over_groups(
@@ -157,9 +172,17 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
-    runs = {
-        which: trained(given.work / which, films=given.films, seed=given.seed, marked=which == "marked")
+    tables = {
+        which: films(
+            given.work / which / "phantom", count=given.films, seed=given.seed, marked=which == "marked"
+        )
         for which in ("plain", "marked")
+    }
+    opacity = given.work / "opacity.yaml"
+    opacity.write_text(OPACITY)
+    first = trained(given.work / "opacity" / "run", tables["plain"], seed=given.seed, labels=opacity)
+    runs = {
+        which: trained(given.work / which / "run", table, seed=given.seed) for which, table in tables.items()
     }
     plain = runs["plain"]
     explainers = {
@@ -173,17 +196,28 @@ def main() -> None:
         assert found is not None
         return found
 
-    lesions = sample(plain, given.work / "plain" / "phantom" / "lesions")
+    known = given.work / "plain" / "phantom" / "lesions"
+    judged = {
+        which: (run, sample(run, known))
+        for which, run in (("opacity or normal", first), ("three classes", plain))
+    }
+    lesions = judged["three classes"][1]
     lungs = {which: sample(run, None) for which, run in runs.items()}
     results = {
         "films": given.films,
         "method": given.method,
         "layers": {name: layer or "the last before the pooling" for name, layer in LAYERS.items()},
-        "accuracy": {which: run.metrics["test"]["accuracy"] for which, run in runs.items()},
+        "accuracy": {
+            which: run.metrics["test"]["accuracy"]
+            for which, run in ({"opacity or normal": first} | runs).items()
+        },
         "lesions": {
-            name: {"trained": on_lesions(one, lesions), "random": random_weights(one, lesions)}
-            for name, layer in LAYERS.items()
-            for one in [Explainer(plain.model, method=given.method, layer=layer, device="cpu")]
+            which: {
+                name: {"trained": on_lesions(one, marks), "random": random_weights(one, marks)}
+                for name, layer in LAYERS.items()
+                for one in [Explainer(run.model, method=given.method, layer=layer, device="cpu")]
+            }
+            for which, (run, marks) in judged.items()
         },
         "covid_films": {which: on_covid(explainers[which], lungs[which]) for which in runs},
     }

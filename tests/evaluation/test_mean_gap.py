@@ -1,21 +1,23 @@
-"""Wald's test of means over the classes between subgroups: by hand, against Student's t and a simulation."""
+"""Means over the classes between subgroups: by hand, against Welch's test and simulations."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import ttest_ind
 
-from pulmoscope.evaluation.influence import freedom
 from pulmoscope.evaluation.mean_gap import level_influence, mean_gap, recall_influence
+
+
+def everywhere(moved: np.ndarray) -> np.ndarray:
+    return np.ones(np.shape(moved), bool)
 
 
 def test_two_levels_by_hand() -> None:
     # Variances .0008 and .0018, times 4 / 3: a standard error of .05888 for a difference of .2. Contributions of
     # kurtosis 4 * (2 * .02^4 + 2 * .03^4) / .0026^2 = 1.148: 2 * 4 / .148 is above 3 degrees of freedom.
-    found = mean_gap([0.7, 0.9], [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]], 4)
+    here = [[1, 1, 0, 0], [0, 0, 1, 1]]
+    found = mean_gap([0.7, 0.9], [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]], here)
     assert (found.low, found.high) == pytest.approx(
         (0.2 - 3.182446 * 0.058878, 0.2 + 3.182446 * 0.058878), abs=1e-5
     )
@@ -25,32 +27,48 @@ def test_two_levels_by_hand() -> None:
 def test_the_order_of_levels_and_of_groups_changes_nothing() -> None:
     rng = np.random.default_rng(0)
     values, moved = [0.8, 0.6, 0.7], rng.normal(size=(3, 40)) / 300
-    found = mean_gap(values, moved, 40)
+    found = mean_gap(values, moved, everywhere(moved))
+    assert found.low < 0.2 < found.high
     for levels in ([1, 2, 0], [2, 0, 1]):
-        turned = mean_gap([values[at] for at in levels], moved[levels][:, ::-1], 40)
+        turned = mean_gap([values[at] for at in levels], moved[levels][:, ::-1], everywhere(moved))
         assert (turned.low, turned.high, turned.p) == pytest.approx((found.low, found.high, found.p))
 
 
-def test_of_many_groups_it_is_the_chi_squared_test_of_independent_values() -> None:
+def test_groups_elsewhere_change_nothing() -> None:
+    moved = np.zeros((2, 8))
+    moved[0, :4], moved[1, 4:] = [0.03, -0.02, 0.01, -0.02], [0.01, -0.03, 0.03, -0.01]
+    there = moved != 0
+    alone = mean_gap([0.7, 0.8], moved, there)
+    more = np.zeros((2, 900))
+    found = mean_gap([0.7, 0.8], np.hstack([moved, more]), np.hstack([there, more.astype(bool)]))
+    assert (found.low, found.high, found.p) == pytest.approx((alone.low, alone.high, alone.p))
+
+
+def test_of_many_pictures_it_is_welchs_test() -> None:
     rng = np.random.default_rng(1)
-    moved = np.zeros((3, 6000))
-    for at in range(3):
-        moved[at, 2000 * at : 2000 * (at + 1)] = rng.normal(size=2000) * (1 + at) / 4000
-    values = [0.80, 0.82, 0.85]
-    weights = 1 / (moved**2).sum(axis=1)
-    common = weights @ values / weights.sum()
-    expected = chi2.sf((weights * (np.array(values) - common) ** 2).sum(), 2)
+    one, other = rng.normal(0.0, 1, 900), rng.normal(0.08, 2, 1600)
+    moved = np.zeros((2, 2500))
+    moved[0, :900], moved[1, 900:] = (one - one.mean()) / 900, (other - other.mean()) / 1600
+    expected = ttest_ind(one, other, equal_var=False).pvalue
     assert 0.001 < expected < 0.9
-    assert mean_gap(values, moved, 6000).p == pytest.approx(expected, rel=0.02)
+    assert mean_gap([one.mean(), other.mean()], moved, moved != 0).p == pytest.approx(expected, rel=0.02)
 
 
-def test_without_spread_there_is_no_test() -> None:
-    for values, moved, groups in (
-        ([0.5, 1.0], [[0.1, -0.1], [0.0, 0.0]], 2),
-        ([0.5, 0.7], [[0.1, -0.1], [np.nan, 0.1]], 2),
-        ([0.5, 0.7], [[0.1], [0.2]], 1),
-    ):
-        assert math.isnan(mean_gap(values, moved, groups).p)
+@pytest.mark.parametrize(
+    ("values", "moved", "there"),
+    [
+        ([0.5, 1.0], [[0.1, -0.1, 0, 0], [0, 0, 0.0, 0.0]], [[1, 1, 0, 0], [0, 0, 1, 1]]),
+        ([0.5, 1.0], [[0.1, -0.1, 0, 0], [0, 0, 1e-17, 0.0]], [[1, 1, 0, 0], [0, 0, 1, 1]]),
+        ([0.5, 0.7], [[0.1, -0.1, 0], [0, 0, 0.2]], [[1, 1, 0], [0, 0, 1]]),
+        ([0.5, 0.7], [[0.1, -0.1], [0.1, -0.1]], [[1, 1], [1, 1]]),
+    ],
+    ids=["always-right", "rounding", "one-group", "the-same-contributions"],
+)
+def test_without_spread_there_is_no_test(
+    values: list[float], moved: list[list[float]], there: list[list[int]]
+) -> None:
+    found = mean_gap(values, moved, there)
+    assert np.isnan([found.p, found.low, found.high]).all()
 
 
 def test_what_a_group_adds_to_the_balanced_accuracy_is_its_slope() -> None:
@@ -69,20 +87,24 @@ def test_what_a_group_adds_to_the_balanced_accuracy_is_its_slope() -> None:
     assert np.isnan(level_influence("macro_auroc", truth, said, None, codes, 20, np.ones(60, bool))).all()
 
 
-def test_where_nothing_differs_one_in_twenty_is_found() -> None:
+@pytest.mark.parametrize("levels", [3, 8])
+def test_where_nothing_differs_at_most_one_in_twenty_is_found(levels: int) -> None:
     rng = np.random.default_rng(4)
     found = []
-    for _ in range(600):
-        truth, level = rng.integers(0, 2, 240), rng.integers(0, 3, 240)
-        codes = np.sort(rng.integers(0, 120, 240))
+    for _ in range(400):
+        truth, level = rng.integers(0, 2, 80 * levels), rng.integers(0, levels, 80 * levels)
+        codes = np.sort(rng.integers(0, 40 * levels, 80 * levels))
         # Pictures of a patient share their fate in part.
-        luck = 0.6 * rng.normal(size=120)[codes] + 0.8 * rng.normal(size=240)
+        luck = 0.6 * rng.normal(size=40 * levels)[codes] + 0.8 * rng.normal(size=80 * levels)
         said = np.where(luck < 0.8, truth, 1 - truth)
-        rows = [level == at for at in range(3)]
+        rows = [level == at for at in range(levels)]
         values = [
             float(np.mean([(said[here & (truth == k)] == k).mean() for k in range(2)])) for here in rows
         ]
-        moved = [level_influence("balanced_accuracy", truth, said, None, codes, 120, here) for here in rows]
-        found.append(mean_gap(values, moved, len(np.unique(codes))).p)
-    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.025)
-    assert freedom(np.zeros(5)) == 4
+        groups = 40 * levels
+        moved = [
+            level_influence("balanced_accuracy", truth, said, None, codes, groups, here) for here in rows
+        ]
+        there = [np.bincount(codes[here], minlength=groups) > 0 for here in rows]
+        found.append(mean_gap(values, moved, there).p)
+    assert 0.005 < np.mean(np.array(found) < 0.05) < 0.075

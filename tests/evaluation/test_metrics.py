@@ -253,7 +253,7 @@ def test_a_perfect_bootstrap_is_not_certainty() -> None:
     frame = _table(per_group=1)
     hard = frame[["image_id", "label"]].assign(prediction=frame["label"])
     assert "no certainty" in str(evaluate(hard, replicates=20))
-    assert "not certainty" not in str(evaluate(frame, replicates=50))
+    assert "no certainty" not in str(evaluate(frame, replicates=50))
 
 
 def test_split_is_chosen() -> None:

@@ -41,6 +41,11 @@ def test_the_section_says_what_differs_and_draws_it(tmp_path: Path) -> None:
     assert section is not None
     assert section.sentences[0].startswith("By view, accuracy differs: lowest AP")
     assert any("cannot be told apart from chance" in one for one in section.sentences)
+    # On PA every answer is right: the means over the classes have no spread there.
+    assert any(one.startswith("By view, balanced accuracy cannot be tested") for one in section.sentences)
+    verdicts = {(row[0], row[1]): row[-1] for row in section.tables[2].rows}
+    assert verdicts["view", "balanced accuracy"] == "not tested"
+    assert verdicts["view", "accuracy"] == "differs"
     assert [table.caption.split(",")[0] for table in section.tables[:2]] == ["By view", "By sex"]
     by_sex = section.tables[1]
     assert by_sex.header == ["", "All", "F", "M", "unknown"]

@@ -11,8 +11,9 @@ import pytest
 
 from pulmoscope.cli.app import app
 from pulmoscope.errors import PulmoscopeError, RunError
+from pulmoscope.evaluation import Predictions, compare_predictions
 from pulmoscope.workflow import Run
-from pulmoscope.workflow.embed_run import embed_run
+from pulmoscope.workflow.embed_run import SourceGuess, embed_run
 from pulmoscope.workflow.filters_run import look_at_filters
 from pulmoscope.workflow.look_run import look_at
 from small_run import SEED, write_small_run
@@ -108,3 +109,21 @@ def test_an_embedding_and_the_source(run: Path, tmp_path: Path, capsys: pytest.C
     assert "does the model know the source" in str(found)
     with pytest.raises(PulmoscopeError, match="pca, tsne, umap"):
         embed_run(run, methods=["som"], out=tmp_path / "e")
+
+
+def test_where_class_and_source_are_one_the_guess_says_so() -> None:
+    """The guess is always right, so its interval has nothing to go by: it is left out, and the conclusion stands."""
+    count = 40
+    sources = np.array(["cohen", "nih"])[np.arange(count) % 2]
+    sure = np.where(sources[:, None] == np.array(["cohen", "nih"]), 0.9, 0.1)
+    tables = {
+        name: Predictions.from_arrays(
+            image_id=[f"i{at}" for at in range(count)], probabilities=sure, classes=["cohen", "nih"],
+            label=sources.tolist(), group_id=[f"g{at}" for at in range(count)],
+        )
+        for name in ("true class alone", "the model's features")
+    }  # fmt: skip
+    comparison = compare_predictions(tables, split=None, metrics=("accuracy", "balanced_accuracy"))
+    guess = SourceGuess(sources={"cohen": 20, "nih": 20}, commonest=0.5, comparison=comparison)
+    assert "the class itself gives much of the source away here" in str(guess)
+    assert "nan" not in str(guess)

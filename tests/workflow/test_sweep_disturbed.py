@@ -103,16 +103,15 @@ def study(folder: Path, url: str) -> Iterator[Study]:
         yield opened
 
 
-def wait_until_running(folder: Path, url: str, process: subprocess.Popen[str]) -> list[str]:
-    """The trials' states as soon as some have ended and others are being worked on."""
+def wait_until_running(folder: Path, url: str, process: subprocess.Popen[str]) -> None:
+    """Return as soon as some trials have ended and others are being worked on."""
     until = time.monotonic() + 240
     while time.monotonic() < until and process.poll() is None and not written(folder):
         time.sleep(0.02)
     with study(folder, url) as opened:
         while time.monotonic() < until and process.poll() is None:
-            states = [trial.state for trial in opened.trials()]
-            if "running" in states:
-                return states
+            if any(trial.state == "running" for trial in opened.trials()):
+                return
             time.sleep(0.02)
     process.kill()
     raise AssertionError(process.communicate()[0])
@@ -164,12 +163,15 @@ def worker_of(node: Node, process: subprocess.Popen[str], beside: Node) -> Itera
                 process.kill()
                 raise AssertionError(process.communicate()[0])
             if still is None and (still := busy_worker(beside)) is not None:
-                still.suspend()
+                # It may have ended just now.
+                with contextlib.suppress(psutil.Error):
+                    still.suspend()
             time.sleep(0.02)
         yield worker
     finally:
         if still is not None:
-            still.resume()
+            with contextlib.suppress(psutil.Error):
+                still.resume()
 
 
 def test_a_node_killed_while_trials_run_changes_nothing(job: Job, tmp_path: Path) -> None:
@@ -191,10 +193,9 @@ def test_a_server_restarted_while_trials_run_changes_nothing(job: Job, tmp_path:
     with running_server() as server:
         out = tmp_path / "out"
         with running(job.command(out, "--storage", server.url), dict(os.environ)) as process:
-            states = wait_until_running(out, server.url, process)
+            wait_until_running(out, server.url, process)
             before = written(out)
             server.restart("immediate")
             ended(process)
-        assert states.count("complete") < TRIALS
         assert server.starts() == 2
         assert_as_whole(job, out, server.url, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from pulmoscope.evaluation.influence import auroc_influence, freedom
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class MeanGap:
         low: Lower bound of the 95% interval of the highest minus the lowest; NaN where a level has no spread to go by
             (a value of 0 or 1), or fewer than two groups.
         high: Upper bound.
-        p: That all levels have one value; NaN likewise.
+        p: That all levels have one value, by the pairs that can be tested; NaN where none can.
     """
 
     low: float
@@ -55,40 +57,60 @@ def recall_influence(
 
 
 def mean_gap(
-    values: Sequence[float], influences: Sequence[npt.ArrayLike], groups: int, level: float = 0.95
+    values: Sequence[float],
+    influences: Sequence[npt.ArrayLike],
+    present: Sequence[npt.ArrayLike],
+    level: float = 0.95,
 ) -> MeanGap:
-    """Wald's test that L levels have one value, and the interval of the highest minus the lowest.
+    """The interval of the highest of L values minus the lowest, and a test that all are one.
 
-    The covariance of the values is that of the groups' contributions, so a patient with pictures in several levels is
-    allowed for. The statistic over L - 1 is taken as F with L - 1 degrees of freedom and those of the interval's
-    Student's t (:func:`~pulmoscope.evaluation.influence.freedom` of the difference): of two levels p is below 1 -
-    ``level`` just where the interval leaves 0 out.
+    Every two levels are compared by Student's t of the groups that they have, with the degrees of freedom that the
+    groups' contributions leave (:func:`~pulmoscope.evaluation.influence.freedom`); a patient with pictures in both is
+    allowed for. p is the smallest of these, times their number: careful, and of two levels below 1 - ``level`` just
+    where the interval leaves 0 out. Wald's test of all at once rejects too often with many small levels.
 
     Args:
         values: Of each level, (L,), at least two.
         influences: What each group adds to it, (L, G); 0 of groups without pictures there.
-        groups: G, at least 2: how many groups the levels have together.
+        present: Whether each group has pictures there, (L, G).
         level: Of the interval, in (0, 1).
 
-    >>> found = mean_gap([0.7, 0.9], [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]], 4)
+    >>> here = [[1, 1, 0, 0], [0, 0, 1, 1]]
+    >>> found = mean_gap([0.7, 0.9], [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]], here)
     >>> f"{found.low:.3f} {found.high:.3f} {found.p:.3f}"
     '0.013 0.387 0.043'
     """
-    from scipy.stats import f, t
-
-    moved = np.asarray(influences, np.float64)
-    if groups < 2 or not moved.any(axis=1).all() or np.isnan(moved).any():
-        return MeanGap(low=float("nan"), high=float("nan"), p=float("nan"))
-    spread = moved @ moved.T * groups / (groups - 1)
+    moved, there = np.asarray(influences, np.float64), np.asarray(present, bool)
+    pairs = {
+        (one, other): _compared(values[other] - values[one], moved[[one, other]], there[[one, other]], level)
+        for one, other in combinations(range(len(values)), 2)
+    }
+    tested = [found.p for found in pairs.values() if not np.isnan(found.p)]
     lowest, highest = int(np.argmin(values)), int(np.argmax(values))
-    degrees = freedom(moved[highest] - moved[lowest])
-    against_first = np.hstack([-np.ones((len(values) - 1, 1)), np.eye(len(values) - 1)])
-    apart = against_first @ np.asarray(values)
-    wald = float(apart @ np.linalg.solve(against_first @ spread @ against_first.T, apart)) / len(apart)
-    value = values[highest] - values[lowest]
-    error = float(np.sqrt(spread[lowest, lowest] + spread[highest, highest] - 2 * spread[lowest, highest]))
+    # Of equal values the two are one; any pair has the same gap then.
+    apart = pairs[min(lowest, highest), max(lowest, highest)] if lowest != highest else pairs[0, 1]
+    low, high = (apart.low, apart.high) if lowest < highest else (-apart.high, -apart.low)
+    p = min(1.0, min(tested) * len(tested)) if tested else float("nan")
+    return MeanGap(low=low, high=high, p=p)
+
+
+def _compared(value: float, moved: FloatArray, there: npt.NDArray[np.bool_], level: float) -> MeanGap:
+    """The second of two levels minus the first; NaN where one has fewer than two groups, or no spread."""
+    from scipy.stats import t
+
+    blank = MeanGap(low=float("nan"), high=float("nan"), p=float("nan"))
+    # Contributions that cancel leave their rounding.
+    if (there.sum(axis=1) < 2).any() or not (np.abs(moved).max(axis=1) > _NO_SPREAD).all():
+        return blank
+    counted = there.any(axis=0)
+    apart = (moved[1] - moved[0])[counted]
+    groups = len(apart)
+    error = float(np.sqrt((apart**2).sum() * groups / (groups - 1)))
+    if not error > _NO_SPREAD:
+        return blank
+    degrees = freedom(apart)
     half = float(t.ppf(0.5 + level / 2, degrees)) * error
-    return MeanGap(low=value - half, high=value + half, p=float(f.sf(wald, len(apart), degrees)))
+    return MeanGap(low=value - half, high=value + half, p=float(2 * t.sf(abs(value) / error, degrees)))
 
 
 def level_influence(

@@ -88,7 +88,8 @@ class Gap:
             be elsewhere.
         high: Upper bound.
         p: That all the levels compared have one value, which allows for the pick: of rates a permutation test
-            (:func:`level_test`), of means over the classes Wald's (:func:`mean_gap`); NaN where that has no spread.
+            (:func:`level_test`), of means over the classes Student's t (:func:`mean_gap`), NaN where that has no
+            spread.
         holm_p: After Holm, over all gaps tested.
         same_classes: Whether the levels compared hold the same classes among the pictures that the rate is of; where
             not, the gap may come from the classes alone.
@@ -179,7 +180,7 @@ class Subgroups:
             "lowest": worst,
             "gaps": [one.as_dict() for one in self.gaps],
             "test": {
-                "method": "permutation over groups; Wald over groups for means over the classes",
+                "method": "permutation over groups; Student's t over groups for means over the classes",
                 "permutations": self.permutations,
                 "correction": "holm",
             },
@@ -304,7 +305,7 @@ def _gaps(
                         level_influence(metric, truth, said, predictions.probabilities, codes, count, each)
                         for each in rows
                     ],
-                    len(np.unique(codes[np.any(rows, axis=0)])),
+                    [np.bincount(codes[each], minlength=count) > 0 for each in rows],
                 )
                 low, high, p = found_gap.low, found_gap.high, found_gap.p
             else:

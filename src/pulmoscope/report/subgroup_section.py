@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -62,13 +63,13 @@ def subgroup_section(predictions: Predictions, frame: pd.DataFrame) -> SubgroupS
 def as_section(found: Subgroups) -> SubgroupSection:
     """Subgroups as tables, sentences and forest plots."""
     differing = [one for one in found.gaps if one.differs]
-    sentences = [gap_sentence(one) for one in differing]
-    alike = len(found.gaps) - len(differing)
+    untested = [one for one in found.gaps if math.isnan(one.p)]
+    sentences = [gap_sentence(one) for one in (*differing, *untested)]
+    alike = len(found.gaps) - len(differing) - len(untested)
     if alike:
         rest = "gaps cannot" if alike > 1 else "gap cannot"
-        sentences.append(
-            f"{'The other ' if differing else ''}{alike} {rest} be told apart from chance; each stands in the table."
-        )
+        other = "The other " if differing or untested else ""
+        sentences.append(f"{other}{alike} {rest} be told apart from chance; each stands in the table.")
     if not found.gaps:
         sentences.append("No column has two levels with enough pictures: no gap was tested.")
     sentences += [_sentence(note) for note in (SMALL_RULE, *found.notes)]
@@ -109,7 +110,8 @@ def _gap_table(found: Subgroups) -> Table:
                 one.column, metric_title(one.metric), f"{one.lowest} {one.lowest_value:.3f}",
                 f"{one.highest} {one.highest_value:.3f}",
                 f"{one.difference:.3f}" + ("" if one.low != one.low else f" ({one.low:.3f} to {one.high:.3f})"),
-                show_bare_p(one.p), show_bare_p(one.holm_p), "differs" if one.differs else "not told apart",
+                show_bare_p(one.p), show_bare_p(one.holm_p),
+                "not tested" if math.isnan(one.p) else "differs" if one.differs else "not told apart",
             ]
             for one in found.gaps
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from pulmoscope.errors import PulmoscopeError, RunError
-from pulmoscope.evaluation import Comparison, Predictions, compare_predictions
+from pulmoscope.evaluation import Comparison, Estimate, Predictions, compare_predictions
+from pulmoscope.evaluation.subgroup_words import show_estimate
 from pulmoscope.explanation.embedding import METHODS, embed, grouped_guess, penultimate
 from pulmoscope.files import atomic_path, exclusive, write_json
 from pulmoscope.workflow.parts import Parts, decode_all
@@ -62,17 +64,15 @@ class SourceGuess:
         gap = self.comparison.pair(_CLASS, _FEATURES).differences["balanced_accuracy"]
         lines = ["does the model know the source? accuracy, balanced accuracy of guessing it"]
         lines += [
-            f"  {name:<22}{one.accuracy.value:.3f} ({one.accuracy.low:.3f}-{one.accuracy.high:.3f})  "
-            f"{one.balanced_accuracy.value:.3f} ({one.balanced_accuracy.low:.3f}-{one.balanced_accuracy.high:.3f})"
+            f"  {name:<22}{show_estimate(one.accuracy)}  {show_estimate(one.balanced_accuracy)}"
             for name, one in ((_FEATURES, features), (_CLASS, class_alone))
         ]
         lines.append(f"  {'blind guess':<22}{self.commonest:.3f}                {1 / len(self.sources):.3f}")
-        lines.append(
-            f"  features less class, balanced: {gap.difference:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-        )
+        bounds = "" if math.isnan(gap.low) else f" ({gap.low:+.3f} to {gap.high:+.3f})"
+        lines.append(f"  features less class, balanced: {gap.difference:+.3f}{bounds}")
         if gap.low > 0:
             said = "the features tell sources apart beyond what the class tells: the model can use the source"
-        elif class_alone.balanced_accuracy.low > 1 / len(self.sources):
+        elif _at_least(class_alone.balanced_accuracy) > 1 / len(self.sources):
             said = (
                 "the class itself gives much of the source away here, so this data cannot tell the two apart"
             )
@@ -271,3 +271,8 @@ def _draw(found: Embedding, labels: Sequence[str], sources: Sequence[str], wrong
         guesses, commonest=found.guess.commonest, sources=len(found.guess.sources), caption=caption
     )
     save_png(figure, found.folder / "source.png")
+
+
+def _at_least(one: Estimate) -> float:
+    """Its lower bound; the value where no replicate differs from it, as with a guess that is always right."""
+    return one.value if math.isnan(one.low) else one.low

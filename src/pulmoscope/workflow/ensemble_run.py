@@ -11,6 +11,7 @@ from typing import Any
 from pulmoscope.errors import RunError, TableError
 from pulmoscope.evaluation.calibration import expected_calibration_error
 from pulmoscope.evaluation.combine import EnsembleMethod
+from pulmoscope.evaluation.compare_words import show_value
 from pulmoscope.evaluation.ensemble import Ensemble, build_ensemble
 from pulmoscope.evaluation.ensemble_tests import ENSEMBLE, AgainstMember, against_members, log_loss
 from pulmoscope.evaluation.metrics import evaluate
@@ -68,10 +69,7 @@ class EnsembleReport:
         part = f"split {made.judged_on}" if made.judged_on else "all rows"
         rows = [["", "accuracy", "macro AUROC", "log loss", "ECE"]]
         for name, one in self.judged.items():
-            shown = [
-                f"{rate.value:.4f} ({rate.low:.4f}-{rate.high:.4f})"
-                for rate in (one.accuracy, one.macro_auroc)
-            ]
+            shown = [show_value(rate.value, rate.low, rate.high) for rate in (one.accuracy, one.macro_auroc)]
             rows.append(
                 [name, *shown, f"{self.log_losses[name]:.4f}", f"{self.calibration_errors[name]:.4f}"]
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pulmoscope.evaluation import Estimate
+from pulmoscope.evaluation.subgroup_words import show_estimate
 from pulmoscope.report.style import COLOURS, FAINT, INK, SMALL_SIZE, TEXT_SIZE, dress, new_figure
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def draw_source_guess(guesses: Sequence[Guess], *, commonest: float, sources: in
             axes.plot([rate.low, rate.high], [place, place], color=COLOURS[index], linewidth=2.4)
             axes.plot([rate.value], [place], marker="os^D"[index % 4], color=COLOURS[index], markersize=9)
             axes.annotate(
-                f"{rate.value:.3f} ({rate.low:.3f}-{rate.high:.3f})", (rate.value, place),
+                show_estimate(rate), (rate.value, place),
                 ha="right" if rate.value > 0.6 else "left", textcoords="offset points", xytext=(0, 9),
                 fontsize=SMALL_SIZE, color=INK,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
