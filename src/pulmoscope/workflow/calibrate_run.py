@@ -6,12 +6,11 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from pulmoscope.errors import RunError
-from pulmoscope.evaluation import Estimate, Predictions, evaluate
+from pulmoscope.evaluation import Predictions, evaluate
 from pulmoscope.evaluation.calibration_summary import CalibrationSummary, calibration_summary
 from pulmoscope.evaluation.recalibrate import Calibrator
+from pulmoscope.evaluation.subgroup_words import show_estimate
 from pulmoscope.files import exclusive, write_json
 from pulmoscope.report import write_report
 from pulmoscope.workflow.run import Run
@@ -81,7 +80,9 @@ class Calibrated:
                 f"  {'':<18}{'before':<24}after",
             ]
             for name, title in _ROWS.items():
-                lines.append(f"  {title:<18}{_show(getattr(before, name)):<24}{_show(getattr(after, name))}")
+                lines.append(
+                    f"  {title:<18}{show_estimate(getattr(before, name)):<24}{show_estimate(getattr(after, name))}"
+                )
             lines.append(
                 f"  ECE by chance     {before.ece_by_chance:<24.3f}{after.ece_by_chance:.3f}   (equal mass, exact "
                 "probabilities)"
@@ -174,11 +175,3 @@ def _notes(was: str | None, method: str, settled: tuple[str, ...]) -> tuple[str,
     if method != "none":
         notes.append("choose between methods by validation, not by the test part")
     return tuple(notes)
-
-
-def _show(one: Estimate) -> str:
-    if np.isnan(one.value):
-        return "undefined"
-    if np.isnan(one.low):
-        return f"{one.value:.3f}"
-    return f"{one.value:.3f} ({one.low:.3f}-{one.high:.3f})"
