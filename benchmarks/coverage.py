@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -27,6 +28,7 @@ from scipy.stats import binom, norm, t
 
 from pulmoscope.evaluation import (
     accuracy,
+    balanced_accuracy,
     bootstrap_interval,
     clopper_pearson,
     clustered_interval,
@@ -45,14 +47,23 @@ from pulmoscope.evaluation import (
     resample,
     wilson,
 )
-from pulmoscope.evaluation.influence import auroc_influence, freedom
+from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
 from pulmoscope.evaluation.intervals import logit_bounds
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
-SHARES = (0.5, 0.3, 0.2)
 #: Probability of outcomes that are left out of an exact sum.
 LEFT_OUT = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """The patients: how far apart the scores of classes lie, how alike and many a patient's pictures are at most."""
+
+    apart: float
+    correlation: float
+    sizes: int = 6
+    shares: tuple[float, float, float] = (0.5, 0.3, 0.2)
 
 
 def row(
@@ -197,14 +208,14 @@ def paired_scores(simulations: int, random: np.random.Generator) -> Iterator[Row
 # --- simulated, several pictures a patient ------------------------------------------------------------------
 
 
-def pictures(groups: int, sizes: int, correlation: float, apart: float, random: np.random.Generator) -> Any:
+def pictures(groups: int, kind: Kind, random: np.random.Generator) -> Any:
     """Groups (N,), classes (N,) and two models' probabilities (2, N, 3); the second is a little better."""
-    codes = np.repeat(np.arange(groups), random.integers(1, sizes + 1, groups))
-    truth = random.choice(3, groups, p=SHARES)[codes]
+    codes = np.repeat(np.arange(groups), random.integers(1, kind.sizes + 1, groups))
+    truth = random.choice(3, groups, p=kind.shares)[codes]
     shared, own = random.normal(size=(2, groups, 3))[:, codes], random.normal(size=(2, len(codes), 3))
-    noise = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+    noise = np.sqrt(kind.correlation) * shared + np.sqrt(1 - kind.correlation) * own
     noise[1] = 0.8 * noise[0] + 0.6 * noise[1]
-    logits = noise + np.array([apart, apart + 0.2])[:, None, None] * np.eye(3)[truth]
+    logits = noise + np.array([kind.apart, kind.apart + 0.2])[:, None, None] * np.eye(3)[truth]
     raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return codes, truth, raised / raised.sum(axis=-1, keepdims=True)
 
@@ -243,23 +254,27 @@ def metrics_of(weights: npt.NDArray[np.float32], codes: Any, truth: Any, soft: F
     acted = weights @ counts_by_group(codes, called, groups, 3).astype(np.float32)
     found = {
         "accuracy": accuracy(counts.reshape(-1, 3, 3)), "macro F1": macro_f1(counts.reshape(-1, 3, 3)),
+        "balanced accuracy": balanced_accuracy(counts.reshape(-1, 3, 3)),
         "net benefit": (acted[:, 2] - acted[:, 1] * 0.3 / 0.7) / acted.sum(axis=1),
     }  # fmt: skip
     if groups <= 120:
-        found["macro AUROC"] = macro_auroc(group_areas(weights, codes, truth, soft))
+        areas_drawn = group_areas(weights, codes, truth, soft)
+        found["macro AUROC"], found["AUROC of the rarest class"] = macro_auroc(areas_drawn), areas_drawn[:, 2]
     return found
 
 
-def true_metrics(apart: float, random: np.random.Generator) -> list[dict[str, float]]:
+def true_metrics(kind: Kind, random: np.random.Generator) -> list[dict[str, float]]:
     """Of 400,000 pictures, each for itself: what the metrics tend to, whatever the correlation."""
-    _, truth, soft = pictures(400_000, 1, 0.0, apart, random)
+    _, truth, soft = pictures(400_000, replace(kind, correlation=0.0, sizes=1), random)
     found = []
     for one in soft:
         counts = np.bincount(3 * truth + one.argmax(axis=1), minlength=9).reshape(3, 3)
         called = one[:, 1] >= 0.3
         found.append({
             "accuracy": float(accuracy(counts)), "macro F1": float(macro_f1(counts)),
+            "balanced accuracy": float(balanced_accuracy(counts)),
             "macro AUROC": float(macro_auroc(one_vs_rest_auroc(truth, one))),
+            "AUROC of the rarest class": float(one_vs_rest_auroc(truth, one)[2]),
             "sensitivity": float(counts[2, 2] / counts[2].sum()), "PPV": float(counts[2, 2] / counts[:, 2].sum()),
             "net benefit": float(((truth == 1) & called).mean() - ((truth != 1) & called).mean() * 0.3 / 0.7),
         })  # fmt: skip
@@ -276,9 +291,18 @@ def draws(groups: int, replicates: int, random: np.random.Generator) -> npt.NDAr
     )
 
 
+def influences(codes: Any, truth: Any, soft: Floats, groups: int) -> dict[str, Floats]:
+    """What each patient adds to the metrics whose interval may rest on few of them, (G,)."""
+    areas_moved = auroc_influence(truth, soft, codes, groups)
+    return {
+        "balanced accuracy": recall_influence(truth, soft.argmax(axis=1), codes, groups),
+        "macro AUROC": macro_auroc(areas_moved), "AUROC of the rarest class": areas_moved[:, 2],
+    }  # fmt: skip
+
+
 def check(groups: int, random: np.random.Generator) -> None:
     """The products of matrices give what the package's own replicates are."""
-    codes, truth, soft = pictures(groups, 6, 0.5, 1.5, random)
+    codes, truth, soft = pictures(groups, Kind(apart=1.5, correlation=0.5), random)
     weights = np.array(list(draw_weights(groups, 20, random)))
     plain = resample(
         weights, truth=truth, predicted=soft[0].argmax(axis=1), probabilities=soft[0], groups=codes, classes=3
@@ -286,74 +310,81 @@ def check(groups: int, random: np.random.Generator) -> None:
     fast = metrics_of(weights.astype(np.float32), codes, truth, soft[0])
     for name, other in (
         ("accuracy", accuracy(plain.confusions)), ("macro F1", macro_f1(plain.confusions)),
-        ("macro AUROC", macro_auroc(plain.aurocs)),
+        ("balanced accuracy", balanced_accuracy(plain.confusions)),
+        ("macro AUROC", macro_auroc(plain.aurocs)), ("AUROC of the rarest class", plain.aurocs[:, 2]),
     ):  # fmt: skip
         np.testing.assert_allclose(fast.get(name, other), other, rtol=1e-9)
 
 
 def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -> Iterator[Row]:
     """From the same replicates over groups: one model, the difference of two, and the percentiles we do not use."""
-    for apart, settings in (
-        (1.5, ((60, 0.7), (120, 0.3), (300, 0.7))),
-        (2.5, ((60, 0.3), (120, 0.7))),
-    ):
-        true = true_metrics(apart, random)
-        for groups, correlation in settings:
-            check(groups, random)
-            held: dict[str, list[bool]] = {}
+    few = (0.6, 0.3, 0.1)
+    for groups, kind in (
+        (60, Kind(apart=1.5, correlation=0.7)), (120, Kind(apart=1.5, correlation=0.3)),
+        (300, Kind(apart=1.5, correlation=0.7)), (60, Kind(apart=2.5, correlation=0.3)),
+        (120, Kind(apart=2.5, correlation=0.7)), (60, Kind(apart=2.5, correlation=0.5, sizes=2, shares=few)),
+        (120, Kind(apart=3.0, correlation=0.5, sizes=2, shares=few)),
+    ):  # fmt: skip
+        true = true_metrics(kind, random)
+        check(groups, random)
+        held: dict[str, list[float]] = {}
 
-            def note(name: str, low: float, high: float, value: float, held: Any = held) -> None:
-                held.setdefault(name, []).append(bool(low <= value <= high))
+        def note(name: str, low: float, high: float, value: float, held: Any = held) -> None:
+            held.setdefault(name, []).append(np.nan if np.isnan(low) else float(low <= value <= high))
 
-            before: dict[str, Floats] = {}
-            for _ in range(simulations):
-                codes, truth, soft = pictures(groups, 6, correlation, apart, random)
-                weights = draws(groups, replicates, random)
-                # The first row is the data themselves.
-                weights[0] = 1
-                one, two = (metrics_of(weights, codes, truth, each) for each in soft)
-                adds = [auroc_influence(truth, each, codes, groups).mean(axis=1) for each in soft]
-                for name in sorted(one.keys() - {"net benefit"}):
-                    value, drawn = true[0][name], one[name][1:]
-                    few = name == "macro AUROC"
-                    low, high, _ = bootstrap_interval(
-                        one[name][0], drawn, groups=groups, freedom=freedom(adds[0]) if few else None
-                    )
-                    note(f"bootstrap over patients, {name}", low, high, value)
-                    if few:
-                        low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
-                        note(f"t of G - 1 (not used), {name}", low, high, value)
-                    note(f"plain percentiles (not used), {name}", *percentile_interval(drawn)[:2], value)
-                    apart_by, moved = true[1][name] - value, two[name] - one[name]
-                    low, high, _, _ = difference_interval(
-                        moved[0],
-                        moved[1:],
-                        groups=groups,
-                        freedom=freedom(adds[1] - adds[0]) if few else None,
-                    )
-                    note(f"paired bootstrap, difference of {name}", low, high, apart_by)
-                    if few:
-                        low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
-                        note(f"paired, t of G - 1 (not used), difference of {name}", low, high, apart_by)
-                    low, high, _ = percentile_interval(moved[1:], groups=groups)
-                    note(f"paired percentiles (not used), difference of {name}", low, high, apart_by)
-                    if before:
-                        # Another cohort of the same kind: nothing differs.
-                        shift = one[name] - before[name]
-                        low, high, _, _ = difference_interval(shift[0], shift[1:], groups=groups)
-                        note(f"two cohorts, difference of {name}", low, high, 0.0)
-                low, high, _ = percentile_interval(one["net benefit"][1:], groups=groups)
-                note("decision curve's band, net benefit", low, high, true[0]["net benefit"])
-                before = one
-                for name, interval, value, right, of in proportions_of(truth, soft[0], true[0]):
-                    k, n = (np.bincount(codes, each, groups) for each in (right & of, of))
-                    low, high = clustered_interval(interval, k.sum(), n.sum(), effective_size(k, n))
-                    note(f"{name} at the effective size", low, high, value)
-                    low, high = interval(k.sum(), n.sum())
-                    note(f"{name} of pictures (not used)", low, high, value)
-            setting = f"{groups} patients, correlation {correlation:g}, accuracy {true[0]['accuracy']:.2f}"
-            for name, inside in held.items():
-                yield row(name, setting, float(np.mean(inside)), simulations=simulations)
+        before: dict[str, Floats] = {}
+        for _ in range(simulations):
+            codes, truth, soft = pictures(groups, kind, random)
+            weights = draws(groups, replicates, random)
+            # The first row is the data themselves.
+            weights[0] = 1
+            one, two = (metrics_of(weights, codes, truth, each) for each in soft)
+            adds = [influences(codes, truth, each, groups) for each in soft]
+            for name in sorted(one.keys() - {"net benefit"}):
+                value, drawn = true[0][name], one[name][1:]
+                rests = name in adds[0]
+                low, high, _ = bootstrap_interval(
+                    one[name][0], drawn, groups=groups, freedom=freedom(adds[0][name]) if rests else None
+                )
+                note(f"bootstrap over patients, {name}", low, high, value)
+                if rests:
+                    low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
+                    note(f"t of G - 1 (not used), {name}", low, high, value)
+                note(f"plain percentiles (not used), {name}", *percentile_interval(drawn)[:2], value)
+                apart_by, moved = true[1][name] - value, two[name] - one[name]
+                low, high, _, _ = difference_interval(
+                    moved[0],
+                    moved[1:],
+                    groups=groups,
+                    freedom=freedom(adds[1][name] - adds[0][name]) if rests else None,
+                )
+                note(f"paired bootstrap, difference of {name}", low, high, apart_by)
+                if rests:
+                    low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
+                    note(f"paired, t of G - 1 (not used), difference of {name}", low, high, apart_by)
+                low, high, _ = percentile_interval(moved[1:], groups=groups)
+                note(f"paired percentiles (not used), difference of {name}", low, high, apart_by)
+                if before:
+                    # Another cohort of the same kind: nothing differs.
+                    shift = one[name] - before[name]
+                    low, high, _, _ = difference_interval(shift[0], shift[1:], groups=groups)
+                    note(f"two cohorts, difference of {name}", low, high, 0.0)
+            low, high, _ = percentile_interval(one["net benefit"][1:], groups=groups)
+            note("decision curve's band, net benefit", low, high, true[0]["net benefit"])
+            before = one
+            for name, interval, value, right, of in proportions_of(truth, soft[0], true[0]):
+                k, n = (np.bincount(codes, each, groups) for each in (right & of, of))
+                low, high = clustered_interval(interval, k.sum(), n.sum(), effective_size(k, n))
+                note(f"{name} at the effective size", low, high, value)
+                low, high = interval(k.sum(), n.sum())
+                note(f"{name} of pictures (not used)", low, high, value)
+        setting = (
+            f"{groups} patients, {kind.shares[2]:.0%} of the rarest class, correlation {kind.correlation:g}, "
+            f"accuracy {true[0]['accuracy']:.2f}"
+        )
+        for name, inside in held.items():
+            unknown = float(np.isnan(inside).mean())
+            yield row(name, setting, float(np.nanmean(inside)), undefined=unknown, simulations=simulations)
 
 
 def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,21 @@ def test_an_unexpected_error_is_one_line_too(
     ]
 
 
+@pytest.mark.parametrize(
+    ("load", "own", "then"), [(0.1, None, None), (0.9, None, "PASSIVE"), (0.9, "ACTIVE", "ACTIVE")]
+)
+def test_threads_sleep_while_they_wait_where_the_cores_are_taken(
+    load: float, own: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * (os.cpu_count() or 1), 0.0, 0.0))
+    # Whatever the command sets is taken back after the test.
+    monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
+    if own is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run("--version") == 0
+    assert os.environ.get("OMP_WAIT_POLICY") == then
+
+
 def test_sigterm_ends_with_143_and_keeps_what_was_done(home: Path, tmp_path: Path) -> None:
     import signal
     import subprocess
@@ -236,7 +252,9 @@ def test_sigterm_ends_with_143_and_keeps_what_was_done(home: Path, tmp_path: Pat
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "interrupted" in said
+    assert (
+        "interrupted: what was finished is kept; to go on, run the same command again with --resume" in said
+    )
     assert "Traceback" not in said
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 

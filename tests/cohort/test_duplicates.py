@@ -284,6 +284,17 @@ def test_a_flood_of_candidates_is_bounded_and_said(
     assert any("look-alikes" in line for line in grouping.notes())
 
 
+@pytest.mark.parametrize(("alike", "said"), [(30, True), (15, False), (0, False)])
+def test_look_alikes_that_chain_patients_into_one_group_are_said(alike: int, said: bool) -> None:
+    frame = pd.DataFrame(
+        {"image_id": [f"s/{n:03d}" for n in range(100)], "phash": ["0" * 16] * 100, "patient_id": range(100)}
+    ).astype({"patient_id": str})
+    grouping = find_groups(frame, confirmation=lambda pairs: (pairs < alike).all(axis=1).astype(float))
+    assert grouping.group_id.value_counts().iloc[0] == max(alike, 1)
+    assert any("--no-near-copies" in line for line in grouping.notes()) == said
+    assert not said or "near copies join 30 of 100 pictures into one group" in " ".join(grouping.notes())
+
+
 def test_a_table_that_cannot_be_grouped_is_refused() -> None:
     with pytest.raises(TableError, match="unique image_id"):
         find_groups(pd.DataFrame({"image_id": ["a", "a"]}))

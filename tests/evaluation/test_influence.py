@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import kurtosis, t
 
-from pulmoscope.evaluation import delong_interval, draw_weights, one_vs_rest_auroc, paired_bootstrap
-from pulmoscope.evaluation.influence import auroc_influence, freedom
+from pulmoscope.evaluation import delong_interval, draw_weights, evaluate, one_vs_rest_auroc, paired_bootstrap
+from pulmoscope.evaluation.influence import LEAST_FREEDOM, auroc_influence, freedom, recall_influence
 from pulmoscope.evaluation.paired import named_influence, paired_freedom
 
 
@@ -65,8 +66,21 @@ def test_a_class_that_is_not_there_is_undefined() -> None:
 def test_of_normal_contributions_the_degrees_of_freedom_are_those_of_the_sample() -> None:
     rng = np.random.default_rng(0)
     assert np.mean([freedom(rng.normal(size=50)) for _ in range(400)]) == pytest.approx(49, rel=0.1)
-    # Of G contributions of which one alone counts, k is G - 1 or so.
-    assert freedom([0.0] * 99 + [1.0]) == pytest.approx(2 * 100 / 97.0, rel=0.02)
+    few = [0.0] * 980 + [1.0, -1.0] * 10
+    assert freedom(few) == pytest.approx(2 * 1000 / (kurtosis(few, fisher=False) - 1))
+    assert freedom(few) == pytest.approx(2 * 20, rel=0.03)
+
+
+def test_one_picture_that_makes_all_of_the_spread_leaves_an_interval_all_the_same() -> None:
+    assert freedom([0.0] * 99 + [1.0]) == LEAST_FREEDOM
+    # 27 of one class, of which one is ranked below most of the others.
+    truth = np.repeat([0, 1], [53, 27])
+    scores = np.r_[np.linspace(0.1, 0.45, 53), np.linspace(0.5, 0.9, 26), 0.15]
+    table = pd.DataFrame({"image_id": range(80), "label": truth, "p_0": 1 - scores, "p_1": scores})
+    found = evaluate(table.astype({"image_id": str, "label": str}), split=None).classes["1"].auroc
+    assert found.value == pytest.approx(1 - 45 / (53 * 27))
+    assert 0.7 < found.low < 0.9
+    assert 0.99 < found.high < 1
 
 
 def test_degrees_of_freedom_stay_within_their_bounds() -> None:
@@ -87,9 +101,13 @@ def test_a_named_auroc_is_a_mean_of_columns() -> None:
     names = ("0", "1", "2")
     whole = auroc_influence(truth, soft, codes, 30)
     for name, expected in (("macro_auroc", whole.mean(axis=1)), ("auroc:1", whole[:, 1])):
-        found = named_influence(name, truth, soft, codes, 30, names)
+        found = named_influence(name, truth, soft.argmax(axis=1), soft, codes, 30, names)
         assert found == pytest.approx(expected)
-    assert named_influence("accuracy", truth, soft, codes, 30, names) is None
+        assert named_influence(name, truth, soft.argmax(axis=1), None, codes, 30, names) is None
+    assert named_influence("accuracy", truth, soft.argmax(axis=1), soft, codes, 30, names) is None
+    said = soft.argmax(axis=1)
+    of_recall = named_influence("balanced_accuracy", truth, said, None, codes, 30, names)
+    assert of_recall == pytest.approx(recall_influence(truth, said, codes, 30))
     assert paired_freedom(None, whole[:, 0]) is None
 
 

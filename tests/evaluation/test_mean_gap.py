@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from pulmoscope.evaluation.mean_gap import level_influence, mean_gap, recall_influence
+from pulmoscope.evaluation.influence import recall_influence
+from pulmoscope.evaluation.mean_gap import level_influence, mean_gap
 
 
 def everywhere(moved: np.ndarray) -> np.ndarray:

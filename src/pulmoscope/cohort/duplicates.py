@@ -39,6 +39,9 @@ MOST_CANDIDATES = 2_000_000
 MOST_COMPARISONS = 4e10
 """Hash comparisons for one radius at most (some minutes)."""
 
+LARGE_GROUP = 0.2
+"""Share of all pictures from which a group that near copies join is told: it leaves a split little choice."""
+
 MOST_SECOND_LOOKS = 20_000
 """Rows with a single stored hash up to which their pictures are decoded again for all four."""
 
@@ -93,6 +96,13 @@ class Grouping:
             )
         if self.one_look:
             lines.append(_one_look_note(self.one_look))
+        if len(self.near_pairs):
+            largest = int(self.group_id.value_counts().iloc[0])
+            if largest > max(LARGE_GROUP * len(self.group_id), 20):
+                lines.append(
+                    f"near copies join {largest} of {len(self.group_id)} pictures into one group, which stays in one "
+                    "part whole: films that only look alike (synthetic ones do) are kept apart by --no-near-copies"
+                )
         return lines
 
 

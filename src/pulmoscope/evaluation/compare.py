@@ -147,8 +147,7 @@ def _draw(
     return {
         name: _Drawn(
             value=float(of(point)[0]), replicates=np.asarray(of(many), np.float64),
-            influence=None if probabilities is None
-            else named_influence(name, truth, probabilities, codes, groups, table.classes),
+            influence=named_influence(name, truth, predicted, probabilities, codes, groups, table.classes),
         )
         for name, of in kernels.items()
     }  # fmt: skip
@@ -302,7 +301,7 @@ def _lower_bound(
         low, high = paired_score_interval(first, second, pictures, level=LEVEL)
         return (-high if turned else low), "score"
     # Where no replicate differs there is nothing to bound: few pictures, or two models that never disagree.
-    return (float("nan") if told.low == told.high else told.low), "bootstrap"
+    return told.low, "bootstrap"
 
 
 def _notes(pairs: Sequence[Pair], metrics: Sequence[str], groups: int, pictures: int) -> list[str]:

@@ -138,7 +138,8 @@ def delong_paired(
         level: Of the interval, in (0, 1).
 
     Returns:
-        All NaN where one side has no pictures, or a score is NaN.
+        All NaN where one side has no pictures, or a score is NaN. Without a spread the bounds are NaN, and p is 1 where
+        the difference is 0.
 
     Raises:
         ValueError: The shapes differ, or ``level`` is outside (0, 1).
@@ -168,12 +169,12 @@ def delong_paired(
         spread = [float(np.var(parts[1][side] - parts[0][side], ddof=1)) for side in (0, 1)]
         se = math.sqrt(spread[0] / positives + spread[1] / negatives)
     same = abs(difference) < _NO_SPREAD
-    p = nan
+    p = half = nan
     if se > _NO_SPREAD:
         p = math.erfc(abs(difference) / se / math.sqrt(2))
+        half = NormalDist().inv_cdf(0.5 + level / 2) * se
     elif not math.isnan(se) and same:
         p = 1.0
-    half = NormalDist().inv_cdf(0.5 + level / 2) * se
     return DeLong(
         first=first, second=second, difference=difference, se=se, low=difference - half, high=difference + half, p=p
     )  # fmt: skip

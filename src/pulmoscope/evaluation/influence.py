@@ -1,4 +1,4 @@
-"""How much each group (patient) weighs in an AUROC, and how many groups its standard error really rests on."""
+"""How much each group (patient) weighs in a metric, and how many groups its standard error really rests on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import numpy.typing as npt
 from pulmoscope.evaluation.delong import placements
 
 FloatArray = npt.NDArray[np.float64]
+LEAST_FREEDOM = 8.0
+"""Below it an interval of one picture's making leaves nearly every AUROC open and holds the truth no more often than at
+8: both were simulated (``benchmarks/coverage.py`` does it at 8)."""
 
 
 def auroc_influence(
@@ -46,21 +49,46 @@ def auroc_influence(
     return found
 
 
+def recall_influence(
+    truth: npt.ArrayLike, said: npt.ArrayLike, codes: npt.ArrayLike, groups: int
+) -> FloatArray:
+    """What each group adds to the error of the balanced accuracy, (G,): that of each class's sensitivity, averaged.
+
+    Args:
+        truth: True classes, (N,) integers.
+        said: Predicted classes, (N,) integers.
+        codes: Group of each picture, (N,) integers in [0, G).
+        groups: G.
+
+    >>> recall_influence([0, 0, 1], [0, 1, 1], [0, 1, 2], 3)
+    array([ 0.125, -0.125,  0.   ])
+    """
+    labels, hit, of = np.asarray(truth), np.asarray(truth) == np.asarray(said), np.asarray(codes)
+    present = np.unique(labels)
+    found = np.zeros(groups)
+    for label in present:
+        rows = labels == label
+        found += np.bincount(of[rows], (hit[rows] - hit[rows].mean()) / rows.sum(), groups)
+    return found / len(present)
+
+
 def freedom(influence: npt.ArrayLike) -> float:
     """Degrees of freedom of a standard error to which G groups contribute, some far more than others.
 
     A variance that is estimated from G contributions of kurtosis k has itself a relative variance of (k - 1) / G;
     Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110) are those of the chi-squared distribution with
     that variance, 2 G / (k - 1): G for normal contributions, few where a handful of patients makes all the mistakes.
+    The kurtosis itself is then a guess, so they are never fewer than :data:`LEAST_FREEDOM`.
 
     Args:
         influence: Of each group, (G,).
 
     Returns:
-        Between 1 and G - 1; G - 1 where no group adds anything, NaN where an influence is.
+        Between 8, or G - 1 if that is less, and G - 1; G - 1 where no group adds anything, NaN where an influence is.
 
-    >>> round(freedom([1, -1, 2, -2, 0.5, -0.5]), 2), round(freedom([0.01] * 50 + [-0.5, 1]), 2)
-    (5.0, 3.15)
+    >>> crowd = np.linspace(-0.1, 0.1, 50)
+    >>> [round(freedom([*crowd, *few]), 2) for few in ([], [-0.2, 0.2], [-0.5, 1])]
+    [49.0, 42.17, 8.0]
     """
     moved = np.asarray(influence, np.float64)
     count = len(moved)
@@ -69,4 +97,5 @@ def freedom(influence: npt.ArrayLike) -> float:
     if np.isnan(total) or not total:
         return float("nan") if np.isnan(total) else float(count - 1)
     excess = count * float((squares**2).sum()) / total**2 - 1
-    return float(np.clip(2 * count / excess, 1, count - 1)) if excess > 0 else float(count - 1)
+    most = float(count - 1)
+    return float(np.clip(2 * count / excess, min(LEAST_FREEDOM, most), most)) if excess > 0 else most

@@ -200,8 +200,9 @@ def difference_interval(
     Returns:
         Lower and upper bound, the two-sided p-value (below 1 - ``level`` where the interval leaves 0 out, and only
         there), and the number of undefined replicates. NaN with fewer than two groups, where the value is undefined or
-        more than half of the replicates are, and where none differs from a value that is not 0: there is nothing to go
-        by. Of two models that never differ the bounds are 0 and p is 1.
+        more than half of the replicates are, and where no replicate differs: there is nothing to go by. p alone is 1
+        where the difference is 0 in all of them, as of two models that always agree: nothing speaks for a difference,
+        but that does not bound it.
 
     Raises:
         ValueError: ``level`` is outside (0, 1).
@@ -216,7 +217,7 @@ def difference_interval(
     if math.isnan(spread) or np.size(replicates) - undefined < 2:
         return math.nan, math.nan, math.nan, undefined
     if spread < _NO_SPREAD:
-        return (0.0, 0.0, 1.0, undefined) if abs(value) < _NO_SPREAD else (math.nan,) * 3 + (undefined,)
+        return math.nan, math.nan, 1.0 if abs(value) < _NO_SPREAD else math.nan, undefined
     of_t = freedom or groups - 1
     half = float(t.ppf(0.5 + level / 2, of_t)) * spread
     return value - half, value + half, float(2 * t.sf(abs(value) / spread, of_t)), undefined

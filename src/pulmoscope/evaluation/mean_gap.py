@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation.curves import macro_auroc
-from pulmoscope.evaluation.influence import auroc_influence, freedom
+from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -31,29 +31,6 @@ class MeanGap:
     low: float
     high: float
     p: float
-
-
-def recall_influence(
-    truth: npt.ArrayLike, said: npt.ArrayLike, codes: npt.ArrayLike, groups: int
-) -> FloatArray:
-    """What each group adds to the error of the balanced accuracy, (G,): that of each class's sensitivity, averaged.
-
-    Args:
-        truth: True classes, (N,) integers.
-        said: Predicted classes, (N,) integers.
-        codes: Group of each picture, (N,) integers in [0, G).
-        groups: G.
-
-    >>> recall_influence([0, 0, 1], [0, 1, 1], [0, 1, 2], 3)
-    array([ 0.125, -0.125,  0.   ])
-    """
-    labels, hit, of = np.asarray(truth), np.asarray(truth) == np.asarray(said), np.asarray(codes)
-    present = np.unique(labels)
-    found = np.zeros(groups)
-    for label in present:
-        rows = labels == label
-        found += np.bincount(of[rows], (hit[rows] - hit[rows].mean()) / rows.sum(), groups)
-    return found / len(present)
 
 
 def mean_gap(

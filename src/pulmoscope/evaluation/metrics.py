@@ -15,7 +15,7 @@ from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_code
 from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
-from pulmoscope.evaluation.influence import auroc_influence, freedom
+from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
@@ -81,9 +81,10 @@ def evaluate(
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
     by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
-    moved = np.full((groups, size), np.nan)
+    moved = {"balanced_accuracy": recall_influence(truth, predicted, codes, groups)[:, None]}
     if probabilities is not None:
-        moved = auroc_influence(truth, probabilities, codes, groups)
+        moved["auroc"] = auroc_influence(truth, probabilities, codes, groups)
+        moved["macro_auroc"] = macro_auroc(moved["auroc"])[:, None]
     found = _estimates(counts, areas, drawn, by_group, moved, method=method)
     if method == "exact" and probabilities is not None:
         found["auroc"] = [_delong(truth == index, probabilities[:, index]) for index in range(size)]
@@ -146,12 +147,11 @@ def _estimates(
     areas: npt.NDArray[np.float64],
     drawn: Replicates,
     by_group: npt.NDArray[np.int64],
-    moved: npt.NDArray[np.float64],
+    moved: dict[str, npt.NDArray[np.float64]],
     *,
     method: IntervalMethod,
 ) -> dict[str, list[Estimate]]:
     values, replicated = _values(counts, areas), _values(drawn.confusions, drawn.aurocs)
-    influence = {"auroc": moved, "macro_auroc": macro_auroc(moved)[:, None]}
     everything = int(counts.sum())
     found: dict[str, list[Estimate]] = {}
     for name, points in values.items():
@@ -170,8 +170,8 @@ def _estimates(
         else:
             found[name] = [
                 _bootstrapped(
-                    float(value), replicated[name][:, index], int(size), len(moved),
-                    freedom(influence[name][:, index]) if name in influence else None,
+                    float(value), replicated[name][:, index], int(size), len(by_group),
+                    freedom(moved[name][:, index]) if name in moved else None,
                 )
                 for index, (value, size) in enumerate(zip(points, trials, strict=True))
             ]  # fmt: skip

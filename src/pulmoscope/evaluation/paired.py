@@ -231,8 +231,9 @@ def paired_bootstrap(
         weights = draw_weights(count, replicates, np.random.default_rng(seed))
         points.append(float(_values(of, [np.ones(count, np.int64)], truth, said, codes, classes)[0]))
         drawn.append(_values(of, weights, truth, said, codes, classes))
-        if isinstance(metric, str) and said.ndim == 2:
-            moved.append(named_influence(metric, truth, said, codes, count, names))
+        if isinstance(metric, str):
+            called, soft = (said.argmax(axis=1), said) if said.ndim == 2 else (said, None)
+            moved.append(named_influence(metric, truth, called, soft, codes, count, names))
     return paired_difference(
         points[0], points[1], drawn[0], drawn[1], groups=count, level=level, freedom=paired_freedom(*moved)
     )
@@ -241,13 +242,16 @@ def paired_bootstrap(
 def named_influence(
     metric: str,
     truth: npt.ArrayLike,
-    probabilities: npt.NDArray[np.float64],
+    predicted: npt.ArrayLike,
+    probabilities: npt.NDArray[np.float64] | None,
     codes: npt.NDArray[np.int64],
     groups: int,
     classes: Sequence[str],
 ) -> FloatArray | None:
-    """:func:`~pulmoscope.evaluation.influence.auroc_influence` on an AUROC by its name, (G,); None of other metrics."""
-    if metric != "macro_auroc" and not metric.startswith("auroc:"):
+    """What each group adds to balanced accuracy or an AUROC by its name, (G,); None of other metrics."""
+    if metric == "balanced_accuracy":
+        return influence.recall_influence(truth, predicted, codes, groups)
+    if probabilities is None or (metric != "macro_auroc" and not metric.startswith("auroc:")):
         return None
     moved = influence.auroc_influence(truth, probabilities, codes, groups)
     # An AUROC by its name is a mean of some columns, and so is what moves it.
@@ -258,7 +262,7 @@ def named_influence(
 def paired_freedom(first: FloatArray | None = None, second: FloatArray | None = None) -> float | None:
     """Degrees of freedom of a difference from the two models' influences; None where either is not known.
 
-    An AUROC near 1 rests on few patients, and a difference of two on fewer. Other metrics do not need it:
+    A value near 1 rests on few patients, and a difference of two on fewer. Accuracy and macro F1 do not need it:
     ``benchmarks/coverage.py`` has both.
     """
     return None if first is None or second is None else influence.freedom(second - first)

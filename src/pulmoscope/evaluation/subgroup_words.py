@@ -34,15 +34,19 @@ def gap_sentence(gap: Gap) -> str:
     """Whether the levels differ by the metric, and the figures."""
     verdict = "differs" if gap.differs else "cannot be told apart"
     if math.isnan(gap.p):
-        verdict = "cannot be tested, as a level has no spread"
+        verdict = "cannot be tested, as too few of its levels vary"
     bounds = "" if math.isnan(gap.low) else f" ({gap.low:.3f} to {gap.high:.3f})"
+    many = f" of {gap.levels} levels" if gap.levels > 2 else ""
+    between = (
+        f"lowest{many} {gap.lowest} {gap.lowest_value:.3f}, highest {gap.highest} {gap.highest_value:.3f}"
+        if gap.lowest != gap.highest
+        else f"{gap.lowest_value:.3f} at {f'all {gap.levels} levels' if many else 'both levels'}"
+    )
     return (
-        f"By {gap.column}, {metric_title(gap.metric)} {verdict}: lowest {gap.lowest} {gap.lowest_value:.3f}, highest "
-        f"{gap.highest} {gap.highest_value:.3f}"
-        + (f" of {gap.levels} levels" if gap.levels > 2 else "")
-        + f", gap {gap.difference:.3f}{bounds}, {show_p(gap.p)}, after Holm {show_p(gap.holm_p)}."
+        f"By {gap.column}, {metric_title(gap.metric)} {verdict}: {between}, gap {gap.difference:.3f}{bounds}, "
+        f"{show_p(gap.p)}, after Holm {show_p(gap.holm_p)}."
         + (
-            " These levels do not hold the same classes, which alone may explain it."
+            " The levels compared do not all hold the same classes, which alone may explain it."
             if gap.differs and not gap.same_classes
             else ""
         )

@@ -384,4 +384,9 @@ def _notes(found: Mapping[str, Sequence[Subgroup]], needed: Sequence[str]) -> li
         ]  # fmt: skip
         if lacking:
             notes.append(f"{column}: {'; '.join(lacking)}: what needs it is undefined there")
+    every = (one for levels in found.values() for level in levels for one in level.estimates.values())
+    if any(not np.isnan(one.value) and np.isnan(one.low) for one in every):
+        notes.append(
+            "a value without an interval has nothing to go by: no answer varies, or one patient has them all"
+        )
     return notes

@@ -58,7 +58,7 @@ def normalise(
     wrong_form = _form_mistakes(table, cells, columns)
     wrong_cells = _cell_mistakes(cells, rows)
     # Without class columns and without hard labels nothing says what the classes are.
-    wrong_classes = _class_mistakes(cells, names, rows) if columns or cells.hard is not None else []
+    wrong_classes = _class_mistakes(cells, names, rows, columns) if columns or cells.hard is not None else []
     _raise(
         name,
         [*wrong_form, *wrong_cells, *wrong_classes, *wrong_numbers],
@@ -179,7 +179,7 @@ def _cell_mistakes(cells: _Cells, rows: _Rows) -> list[str]:
     return mistakes
 
 
-def _class_mistakes(cells: _Cells, names: tuple[str, ...], rows: _Rows) -> list[str]:
+def _class_mistakes(cells: _Cells, names: tuple[str, ...], rows: _Rows, columns: dict[str, str]) -> list[str]:
     if len(names) > MOST_CLASSES:
         return [f"{len(names)} different classes, more than {MOST_CLASSES}; does 'label' hold class names?"]
     mistakes = []
@@ -193,9 +193,10 @@ def _class_mistakes(cells: _Cells, names: tuple[str, ...], rows: _Rows) -> list[
         strange = sorted_classes(value for value in set(values or []) if value not in names)
         for value in strange[:5]:
             where = rows.named([found == value for found in values or []])
-            mistakes.append(
-                f"{what} {value!r} is none of the classes {known}{_did_you_mean(value, names)} in {where}"
-            )
+            hint = _did_you_mean(value, names)
+            if not hint and any(column.startswith("p_") for column in columns.values()):
+                hint = f" (and there is no column 'p_{value}')"
+            mistakes.append(f"{what} {value!r} is none of the classes {known}{hint} in {where}")
         if len(strange) > 5:
             mistakes.append(f"{len(strange) - 5} more values of {what} are none of the classes")
     return mistakes

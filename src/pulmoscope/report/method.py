@@ -155,11 +155,14 @@ def method_facts(inputs: ReportInputs, kept: Sequence[tuple[str, int]]) -> Facts
         own = _mapping(chosen.get(part)) if part else chosen
         by = f", by {own['metric']} {show_rate(own.get('value'))}" if own.get("metric") else ""
         facts.append(("Epoch kept", f"{epoch} of {show_stage(stage)}{by}; the test part had no say"))
+    starts = list(environment.get("threads_of_starts") or [])
     if environment.get("device"):
-        threads = f", {show_count(environment.get('threads'))} threads" if environment.get("threads") else ""
+        counts = starts or [environment.get("threads")]
+        threads = f", {', then '.join(map(show_count, counts))} threads" if all(counts) else ""
         facts.append(("Device", f"{environment['device']}{threads}"))
     if environment.get("seconds") is not None:
-        facts.append(("Time", show_seconds(environment["seconds"])))
+        since = ", since it was last resumed" if len(starts) > 1 else ""
+        facts.append(("Time", show_seconds(environment["seconds"]) + since))
     return facts
 
 

@@ -189,8 +189,9 @@ def _sentences(
         if "share the" not in note
     ]
     said.append(
-        "Counts for other prevalences take for granted that the patients there look like these. Where patients have "
-        "several pictures, intervals are those of the effective sample size."
+        "Counts for other prevalences take for granted that the patients there look like these. PPV and NPV at a "
+        "prevalence take it as known, so their intervals are not those of the predictive values above. Where patients "
+        "have several pictures, intervals are those of the effective sample size."
     )
     return said
 

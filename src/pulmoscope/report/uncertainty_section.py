@@ -142,7 +142,8 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
         f"A conformal set lists the classes that the model cannot rule out. Sets fixed on {chosen_on} to hold the true "
         f"class of {sets.level:.0%} of pictures hold it in {_percent(seen.seen)} of the {judged_on} pictures; a set "
         f"has {show_number(seen.mean_size, 2)} classes in the mean, {_percent(marginal.single)} have one, "
-        f"{_percent(marginal.empty)} none."
+        f"{_percent(marginal.empty)} none: there no class is as likely as the true one was in {sets.level:.0%} of the "
+        f"{chosen_on} pictures."
     ]
     broken = {name: one for name, one in by_class.by_class.items() if one.as_promised is False}
     if broken:
@@ -163,8 +164,8 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
     ]
     if noisy:
         told.append(
-            f"For {', '.join(noisy)} these pictures are too few to tell whether the coverage is within "
-            f"{100 * NEAR:g} points of its target: chance alone moves it further."
+            f"With a threshold of its own {', '.join(noisy)} may well have the coverage promised, but these pictures "
+            f"are too few to tell whether it is within {100 * NEAR:g} points: chance alone moves it further."
         )
     return (
         *told,

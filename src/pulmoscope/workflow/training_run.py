@@ -103,7 +103,7 @@ def train_once(
         return
     started = time.monotonic()
     parts = decode_all(cohort, recipe.preprocess, progress=progress)
-    _same_pictures(folder, sorted(parts.store.failures))
+    _note_start(folder, sorted(parts.store.failures))
     readable = with_splits(parts.cohort, fold=fold, validation_fraction=recipe.validation_fraction, seed=seed)
     parts = Parts(cohort=readable, store=parts.store)
     refuse_known_test(recipe, parts.cohort)
@@ -159,8 +159,8 @@ def reported_part(metrics: dict[str, Any]) -> str:
     return "test" if "test" in metrics else "val"
 
 
-def _same_pictures(folder: Path, unreadable: list[str]) -> None:
-    """Note which pictures could not be read; a resumed run must find the same ones."""
+def _note_start(folder: Path, unreadable: list[str]) -> None:
+    """Note the threads of this start, and which pictures could not be read: a resumed run must find the same ones."""
     environment = _environment(folder)
     if environment.setdefault("unreadable", unreadable) != unreadable:
         raise RunError(
@@ -170,6 +170,7 @@ def _same_pictures(folder: Path, unreadable: list[str]) -> None:
             got=f"{len(unreadable)}",
             remedy="bring the pictures back, or train into another folder",
         )
+    environment.setdefault("threads_of_starts", []).append(torch.get_num_threads())
     write_json(folder / "environment.json", environment)
 
 
