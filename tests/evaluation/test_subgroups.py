@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import t
 
 from pulmoscope.errors import PulmoscopeError, TableError
-from pulmoscope.evaluation import Predictions, evaluate
+from pulmoscope.evaluation import Predictions, delong_interval, evaluate
 from pulmoscope.evaluation.intervals import wilson
 from pulmoscope.evaluation.subgroup_levels import band_names, rows_of, subgroup_levels
 from pulmoscope.evaluation.subgroup_words import gap_sentence, subgroups_text
@@ -62,7 +62,7 @@ def test_every_level_has_its_own_rates() -> None:
 def test_the_gap_that_is_there_differs_and_the_other_does_not() -> None:
     found = judged(AP_WORSE)
     gaps = {one.metric: one for one in found.gaps}
-    assert len(gaps) == 9
+    assert len(gaps) == 12
     covid, normal = gaps["sensitivity:covid"], gaps["sensitivity:normal"]
     assert (covid.lowest, covid.highest) == ("AP", "PA")
     assert covid.difference == pytest.approx(58 / 60 - 30 / 50)
@@ -75,9 +75,16 @@ def test_the_gap_that_is_there_differs_and_the_other_does_not() -> None:
     assert not normal.differs
     assert "differs: lowest AP 0.600, highest PA 0.967, gap 0.367" in gap_sentence(covid)
     assert "cannot be told apart" in gap_sentence(normal)
-    # Holm over all nine: the smallest p is multiplied by nine.
+    # Holm over the eleven that can be tested (the AUROC of "other" is 1 in AP): the smallest p times eleven.
+    assert [name for name, one in gaps.items() if math.isnan(one.p)] == ["auroc:other"]
     smallest = min(found.gaps, key=lambda one: one.p)
-    assert smallest.holm_p == pytest.approx(9 * smallest.p)
+    assert smallest.holm_p == pytest.approx(11 * smallest.p)
+    # The AUROC of one class of two levels without common patients: DeLong's errors of both, added.
+    area = gaps["auroc:covid"]
+    frame = table(AP_WORSE)[1]
+    levels = [rows for _, rows in frame.groupby("view")]
+    errors = [delong_interval(rows["label"] == "covid", rows["p_covid"]).se for rows in levels]
+    assert (area.high - area.low) / 2 == pytest.approx(2 * np.hypot(*errors), rel=0.08)
     assert found.lowest("view", "sensitivity:covid").level == "AP"  # type: ignore[union-attr]
 
 
@@ -232,5 +239,5 @@ def test_a_level_that_is_always_right_leaves_no_test_of_its_means() -> None:
     assert all(
         not math.isnan(one.holm_p)
         for one in found.gaps
-        if one.metric not in {"balanced_accuracy", "macro_auroc"}
+        if one.metric.partition(":")[0] not in {"balanced_accuracy", "macro_auroc", "auroc"}
     )

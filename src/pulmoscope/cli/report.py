@@ -16,8 +16,10 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     from pulmoscope.workflow.training_run import reported_part
 
     if not (run / "metrics.json").is_file():
+        begun = (run / "recipe.yaml").is_file()
         raise RunError(
-            f"{run} holds no finished run: metrics.json is missing", remedy="train again with --resume"
+            f"{run} holds no finished run: metrics.json is missing",
+            remedy="train again with --resume" if begun else "name the folder given to train --out",
         )
     part = reported_part(read_json(run / "metrics.json"))
     print(f"report: {write_report(run, part=part)}")

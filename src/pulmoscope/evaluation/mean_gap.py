@@ -1,4 +1,4 @@
-"""Do balanced accuracy and macro AUROC differ between subgroups? Tested by what each patient adds to them."""
+"""Do balanced accuracy and AUROCs differ between subgroups? Tested by what each patient adds to them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.evaluation.curves import macro_auroc
-from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
+from pulmoscope.evaluation.influence import freedom
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 _NO_SPREAD = 1e-12
 
 
@@ -88,15 +86,3 @@ def _compared(value: float, moved: FloatArray, there: npt.NDArray[np.bool_], lev
     degrees = freedom(apart)
     half = float(t.ppf(0.5 + level / 2, degrees)) * error
     return MeanGap(low=value - half, high=value + half, p=float(2 * t.sf(abs(value) / error, degrees)))
-
-
-def level_influence(
-    metric: str, truth: IntArray, said: IntArray, probabilities: FloatArray | None, codes: IntArray, groups: int,
-    rows: npt.NDArray[np.bool_],
-) -> FloatArray:  # fmt: skip
-    """What each group adds to ``balanced_accuracy`` or ``macro_auroc`` of some rows, (G,)."""
-    if metric == "balanced_accuracy":
-        return recall_influence(truth[rows], said[rows], codes[rows], groups)
-    if probabilities is None:
-        return np.full(groups, np.nan)
-    return macro_auroc(auroc_influence(truth[rows], probabilities[rows], codes[rows], groups))

@@ -14,9 +14,9 @@ from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
 from pulmoscope.evaluation.confusion import ratio
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.level_test import level_test
-from pulmoscope.evaluation.mean_gap import level_influence, mean_gap
+from pulmoscope.evaluation.mean_gap import mean_gap
 from pulmoscope.evaluation.metrics import evaluate
-from pulmoscope.evaluation.paired import holm
+from pulmoscope.evaluation.paired import holm, named_influence
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate, Evaluation
 from pulmoscope.evaluation.subgroup_levels import SubgroupLevels
@@ -26,7 +26,8 @@ from pulmoscope.files import or_null
 FEWEST_PICTURES = 30
 FEWEST_OF_CLASS = 10
 ALPHA = 0.05
-MEANS = ("balanced_accuracy", "macro_auroc")
+#: Metrics that are no share of pictures: a gap is tested by what each patient adds to them.
+BY_INFLUENCE = ("balanced_accuracy", "macro_auroc", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +181,7 @@ class Subgroups:
             "lowest": worst,
             "gaps": [one.as_dict() for one in self.gaps],
             "test": {
-                "method": "permutation over groups; Student's t over groups for means over the classes",
+                "method": "permutation over groups; Student's t over groups for balanced accuracy and AUROCs",
                 "permutations": self.permutations,
                 "correction": "holm",
             },
@@ -273,16 +274,20 @@ def _judge(
 
 
 def _tested(classes: Sequence[str]) -> list[str]:
-    """The metrics whose gaps are tested; of two classes the specificity of one is the sensitivity of the other."""
-    kinds = ("sensitivity",) if len(classes) == 2 else ("sensitivity", "specificity")
-    return ["accuracy", *MEANS, *(f"{kind}:{label}" for kind in kinds for label in classes)]
+    """The metrics whose gaps are tested.
+
+    Of two classes the specificity of one is the sensitivity of the other, and both share the macro AUROC.
+    """
+    kinds = ("sensitivity",) if len(classes) == 2 else ("sensitivity", "specificity", "auroc")
+    means = ("accuracy", "balanced_accuracy", "macro_auroc")
+    return [*means, *(f"{kind}:{label}" for kind in kinds for label in classes)]
 
 
 def _gaps(
     predictions: Predictions, levels: SubgroupLevels, found: Mapping[str, Sequence[Subgroup]],
     *, replicates: int, permutations: int, seed: int,
 ) -> tuple[Gap, ...]:  # fmt: skip
-    truth, said = predictions.labels, predictions.predicted
+    truth, said, soft = predictions.labels, predictions.predicted, predictions.probabilities
     codes, count = group_codes(predictions.groups)
     gaps: list[dict[str, Any]] = []
     for column, subgroups in found.items():
@@ -297,14 +302,18 @@ def _gaps(
                 continue
             lowest = min(fit, key=lambda one: one.estimates[metric].value)
             highest = max(fit, key=lambda one: one.estimates[metric].value)
-            if metric in MEANS:
+            if metric.partition(":")[0] in BY_INFLUENCE:
                 rows = [level == place[one.level] for one in fit]
+                moved = [
+                    named_influence(
+                        metric, truth[each], said[each], soft if soft is None else soft[each], codes[each], count,
+                        predictions.classes,
+                    )
+                    for each in rows
+                ]  # fmt: skip
                 found_gap = mean_gap(
                     [one.estimates[metric].value for one in fit],
-                    [
-                        level_influence(metric, truth, said, predictions.probabilities, codes, count, each)
-                        for each in rows
-                    ],
+                    [one for one in moved if one is not None],
                     [np.bincount(codes[each], minlength=count) > 0 for each in rows],
                 )
                 low, high, p = found_gap.low, found_gap.high, found_gap.p
@@ -331,7 +340,7 @@ def _classes_of(metric: str, level: Subgroup) -> frozenset[str]:
     """The classes among a level's pictures that a rate is of."""
     kind, _, label = metric.partition(":")
     held = {name for name, count in level.support.items() if count}
-    if metric in MEANS:
+    if kind in BY_INFLUENCE:
         return frozenset(held)
     return frozenset(held & {label} if kind == "sensitivity" else held - {label})
 
