@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-SOME_UNREAD = 3
+from pulmoscope.cli.options import SOME_LEFT_OUT
 
 
 def explain(
@@ -61,4 +61,4 @@ def explain(
     else:
         print(f"{as_text(found)}\n\nResearch use only.")
     if found.subjects.unread:
-        raise typer.Exit(SOME_UNREAD)
+        raise typer.Exit(SOME_LEFT_OUT)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-SOME_UNREAD = 3
+from pulmoscope.cli.options import SOME_LEFT_OUT
 
 
 def features(
@@ -34,4 +34,4 @@ def features(
     else:
         print(f"{found}\n\nResearch use only.")
     if found.unread:
-        raise typer.Exit(SOME_UNREAD)
+        raise typer.Exit(SOME_LEFT_OUT)

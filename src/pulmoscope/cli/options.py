@@ -9,6 +9,9 @@ from typing import Any
 
 from pulmoscope.errors import CohortError
 
+SOME_LEFT_OUT = 3
+"""Exit status where there is a result that lacks something: files that could not be read, variants not trained."""
+
 
 class EngineName(StrEnum):
     """Where the work runs."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulmoscope.cli.options import EngineName
+from pulmoscope.cli.options import SOME_LEFT_OUT, EngineName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pulmoscope.inference import Prediction, Unread
     from pulmoscope.models import Bundle
 
-SOME_UNREAD = 3
 _SHARD_ROWS = 2048
 
 
@@ -141,7 +140,7 @@ def _predict_files(
             print("Research use only.")
     if unread:
         print(f"{unread} files could not be read", file=sys.stderr)
-        raise typer.Exit(SOME_UNREAD)
+        raise typer.Exit(SOME_LEFT_OUT)
 
 
 def _predict_manifest(
@@ -171,7 +170,7 @@ def _predict_manifest(
     print(f"written: {out}")
     if summary.unreadable:
         print(f"{sum(summary.unreadable.values())} files could not be read", file=sys.stderr)
-        raise typer.Exit(SOME_UNREAD)
+        raise typer.Exit(SOME_LEFT_OUT)
 
 
 def _warn(bundle: Bundle) -> None:

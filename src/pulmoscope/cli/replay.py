@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pulmoscope.cli.options import BudgetName, EngineName
-
-# As where some files cannot be read: there is a result, and it lacks something.
-SOME_UNTRAINED = 3
+from pulmoscope.cli.options import SOME_LEFT_OUT, BudgetName, EngineName
 
 
 def replay(
@@ -58,4 +55,4 @@ def replay(
     print(as_text(found))
     print(f"page: {out / 'replay.html'}\nResearch use only.")
     if failures(found):
-        raise typer.Exit(SOME_UNTRAINED)
+        raise typer.Exit(SOME_LEFT_OUT)
