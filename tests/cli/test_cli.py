@@ -214,7 +214,7 @@ def test_an_unexpected_error_is_one_line_too(
 
 
 @pytest.mark.parametrize(
-    ("load", "own", "then"), [(0.1, None, None), (0.9, None, "PASSIVE"), (0.9, "ACTIVE", "ACTIVE")]
+    ("load", "own", "then"), [(0.3, None, None), (0.5, None, "PASSIVE"), (0.5, "ACTIVE", "ACTIVE")]
 )
 def test_threads_sleep_while_they_wait_where_the_cores_are_taken(
     load: float, own: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch

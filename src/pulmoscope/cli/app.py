@@ -82,8 +82,8 @@ app.command("doctor")(doctor.doctor)
 app.command("model")(model.model)
 
 
-BUSY = 0.75
-"""Load of the last minute, as a share of the cores, from which they count as taken."""
+BUSY = 0.4
+"""Load of the last minute, as a share of the cores, over which they count as taken: one busy process on two cores."""
 
 
 class Interrupted(BaseException):
