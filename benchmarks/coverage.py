@@ -47,11 +47,13 @@ from pulmoscope.evaluation import (
     resample,
     wilson,
 )
-from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
+from pulmoscope.evaluation.influence import Influence, freedom
 from pulmoscope.evaluation.intervals import logit_bounds
+from pulmoscope.evaluation.paired import named_influence, paired_freedom
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
+RAREST = "AUROC of the rarest class"
 #: Probability of outcomes that are left out of an exact sum.
 LEFT_OUT = 1e-6
 
@@ -259,7 +261,7 @@ def metrics_of(weights: npt.NDArray[np.float32], codes: Any, truth: Any, soft: F
     }  # fmt: skip
     if groups <= 120:
         areas_drawn = group_areas(weights, codes, truth, soft)
-        found["macro AUROC"], found["AUROC of the rarest class"] = macro_auroc(areas_drawn), areas_drawn[:, 2]
+        found["macro AUROC"], found[RAREST] = macro_auroc(areas_drawn), areas_drawn[:, 2]
     return found
 
 
@@ -274,7 +276,7 @@ def true_metrics(kind: Kind, random: np.random.Generator) -> list[dict[str, floa
             "accuracy": float(accuracy(counts)), "macro F1": float(macro_f1(counts)),
             "balanced accuracy": float(balanced_accuracy(counts)),
             "macro AUROC": float(macro_auroc(one_vs_rest_auroc(truth, one))),
-            "AUROC of the rarest class": float(one_vs_rest_auroc(truth, one)[2]),
+            RAREST: float(one_vs_rest_auroc(truth, one)[2]),
             "sensitivity": float(counts[2, 2] / counts[2].sum()), "PPV": float(counts[2, 2] / counts[:, 2].sum()),
             "net benefit": float(((truth == 1) & called).mean() - ((truth != 1) & called).mean() * 0.3 / 0.7),
         })  # fmt: skip
@@ -291,13 +293,15 @@ def draws(groups: int, replicates: int, random: np.random.Generator) -> npt.NDAr
     )
 
 
-def influences(codes: Any, truth: Any, soft: Floats, groups: int) -> dict[str, Floats]:
-    """What each patient adds to the metrics whose interval may rest on few of them, (G,)."""
-    areas_moved = auroc_influence(truth, soft, codes, groups)
-    return {
-        "balanced accuracy": recall_influence(truth, soft.argmax(axis=1), codes, groups),
-        "macro AUROC": macro_auroc(areas_moved), "AUROC of the rarest class": areas_moved[:, 2],
-    }  # fmt: skip
+def influences(codes: Any, truth: Any, soft: Floats, groups: int) -> dict[str, Influence]:
+    """What the metrics whose interval may rest on few patients rest on."""
+    classes = ("0", "1", "2")
+    names = {"balanced accuracy": "balanced_accuracy", "macro AUROC": "macro_auroc", RAREST: "auroc:2"}
+    found = {
+        title: named_influence(name, truth, soft.argmax(axis=1), soft, codes, groups, classes)
+        for title, name in names.items()
+    }
+    return {title: one for title, one in found.items() if one is not None}
 
 
 def check(groups: int, random: np.random.Generator) -> None:
@@ -311,7 +315,7 @@ def check(groups: int, random: np.random.Generator) -> None:
     for name, other in (
         ("accuracy", accuracy(plain.confusions)), ("macro F1", macro_f1(plain.confusions)),
         ("balanced accuracy", balanced_accuracy(plain.confusions)),
-        ("macro AUROC", macro_auroc(plain.aurocs)), ("AUROC of the rarest class", plain.aurocs[:, 2]),
+        ("macro AUROC", macro_auroc(plain.aurocs)), (RAREST, plain.aurocs[:, 2]),
     ):  # fmt: skip
         np.testing.assert_allclose(fast.get(name, other), other, rtol=1e-9)
 
@@ -324,6 +328,7 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
         (300, Kind(apart=1.5, correlation=0.7)), (60, Kind(apart=2.5, correlation=0.3)),
         (120, Kind(apart=2.5, correlation=0.7)), (60, Kind(apart=2.5, correlation=0.5, sizes=2, shares=few)),
         (120, Kind(apart=3.0, correlation=0.5, sizes=2, shares=few)),
+        (80, Kind(apart=2.0, correlation=0.7, sizes=10, shares=(0.6, 0.35, 0.05))),
     ):  # fmt: skip
         true = true_metrics(kind, random)
         check(groups, random)
@@ -342,28 +347,33 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
             adds = [influences(codes, truth, each, groups) for each in soft]
             for name in sorted(one.keys() - {"net benefit"}):
                 value, drawn = true[0][name], one[name][1:]
-                rests = name in adds[0]
+                rests, beside = adds[0].get(name), adds[1].get(name)
                 low, high, _ = bootstrap_interval(
-                    one[name][0], drawn, groups=groups, freedom=freedom(adds[0][name]) if rests else None
+                    one[name][0], drawn, groups=groups, freedom=None if rests is None else freedom(rests)
                 )
                 note(f"bootstrap over patients, {name}", low, high, value)
-                if rests:
-                    low, high, _ = bootstrap_interval(one[name][0], drawn, groups=groups)
-                    note(f"t of G - 1 (not used), {name}", low, high, value)
-                note(f"plain percentiles (not used), {name}", *percentile_interval(drawn)[:2], value)
+                if rests is not None:
+                    for title, degrees in (
+                        ("t of G - 1", None),
+                        ("no least freedom", freedom(rests, least=1)),
+                    ):
+                        bounds = bootstrap_interval(one[name][0], drawn, groups=groups, freedom=degrees)[:2]
+                        note(f"{title} (not used), {name}", *bounds, value)
+                # Judged where ours is defined: elsewhere no replicate differs, and percentiles have no width.
+                bounds = (np.nan, np.nan) if np.isnan(low) else percentile_interval(drawn)[:2]
+                note(f"plain percentiles (not used), {name}", *bounds, value)
                 apart_by, moved = true[1][name] - value, two[name] - one[name]
                 low, high, _, _ = difference_interval(
-                    moved[0],
-                    moved[1:],
-                    groups=groups,
-                    freedom=freedom(adds[1][name] - adds[0][name]) if rests else None,
+                    moved[0], moved[1:], groups=groups, freedom=paired_freedom(rests, beside)
                 )
                 note(f"paired bootstrap, difference of {name}", low, high, apart_by)
-                if rests:
-                    low, high, _, _ = difference_interval(moved[0], moved[1:], groups=groups)
-                    note(f"paired, t of G - 1 (not used), difference of {name}", low, high, apart_by)
-                low, high, _ = percentile_interval(moved[1:], groups=groups)
-                note(f"paired percentiles (not used), difference of {name}", low, high, apart_by)
+                if rests is not None:
+                    bounds = difference_interval(moved[0], moved[1:], groups=groups)[:2]
+                    note(f"paired, t of G - 1 (not used), difference of {name}", *bounds, apart_by)
+                bounds = (
+                    (np.nan, np.nan) if np.isnan(low) else percentile_interval(moved[1:], groups=groups)[:2]
+                )
+                note(f"paired percentiles (not used), difference of {name}", *bounds, apart_by)
                 if before:
                     # Another cohort of the same kind: nothing differs.
                     shift = one[name] - before[name]
@@ -379,12 +389,13 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
                 low, high = interval(k.sum(), n.sum())
                 note(f"{name} of pictures (not used)", low, high, value)
         setting = (
-            f"{groups} patients, {kind.shares[2]:.0%} of the rarest class, correlation {kind.correlation:g}, "
-            f"accuracy {true[0]['accuracy']:.2f}"
+            f"{groups} patients, {kind.shares[2]:.0%} of the rarest class, 1 to {kind.sizes} pictures, correlation "
+            f"{kind.correlation:g}, accuracy {true[0]['accuracy']:.2f}"
         )
         for name, inside in held.items():
             unknown = float(np.isnan(inside).mean())
-            yield row(name, setting, float(np.nanmean(inside)), undefined=unknown, simulations=simulations)
+            row_of = row(name, setting, float(np.nanmean(inside)), undefined=unknown, simulations=simulations)
+            yield row_of | {"macro_auroc": round(true[0]["macro AUROC"], 4)}
 
 
 def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:
@@ -399,16 +410,21 @@ def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator
 
 
 def as_table(rows: list[Row]) -> str:
-    """A line for each interval: its mean coverage, and the settings where it is lowest and highest."""
+    """A line for each interval: its mean coverage, the settings where it is lowest and highest, the undefined."""
     by: dict[str, list[Row]] = {}
     for one in rows:
         by.setdefault(one["interval"], []).append(one)
-    lines = ["| interval | settings | mean | lowest | highest |", "|---|---|---|---|---|"]
+    lines = [
+        "| interval | settings | mean | lowest | highest | undefined, at most |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, several in by.items():
         low, high = (end(several, key=lambda one: float(one["coverage"])) for end in (min, max))
         mean = np.mean([one["coverage"] for one in several])
         ends = [f"{one['coverage']:.1f} ({one['setting']})" for one in (low, high)]
-        lines.append(f"| {name} | {len(several)} | {mean:.1f} | {ends[0]} | {ends[1]} |")
+        undefined = max(one["undefined"] for one in several)
+        told = f"{undefined:.1f}" if undefined else ""
+        lines.append(f"| {name} | {len(several)} | {mean:.1f} | {ends[0]} | {ends[1]} | {told} |")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import tiny
 from pulmoscope.cli import main
+from pulmoscope.cores import cores
 
 
 @pytest.fixture(scope="module")
@@ -213,13 +214,28 @@ def test_an_unexpected_error_is_one_line_too(
     ]
 
 
+def test_report_names_what_to_give_it(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", tmp_path) == 2
+    assert "remedy: name the folder given to train --out" in capsys.readouterr().err
+    assert run("report", home) == 2
+    assert f"remedy: name one run, as {home / 'run'}" in capsys.readouterr().err
+
+
+def test_a_system_that_does_not_tell_its_load_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> None:
+        raise OSError("no load here")
+
+    monkeypatch.setattr(os, "getloadavg", unknown)
+    assert run("--version") == 0
+
+
 @pytest.mark.parametrize(
     ("load", "own", "then"), [(0.3, None, None), (0.5, None, "PASSIVE"), (0.5, "ACTIVE", "ACTIVE")]
 )
 def test_threads_sleep_while_they_wait_where_the_cores_are_taken(
     load: float, own: str | None, then: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (load * (os.cpu_count() or 1), 0.0, 0.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * cores(), 0.0, 0.0))
     # Whatever the command sets is taken back after the test.
     monkeypatch.setenv("OMP_WAIT_POLICY", own or "")
     if own is None:

@@ -295,6 +295,16 @@ def test_look_alikes_that_chain_patients_into_one_group_are_said(alike: int, sai
     assert not said or "near copies join 30 of 100 pictures into one group" in " ".join(grouping.notes())
 
 
+def test_a_patient_of_many_pictures_is_no_chain_of_look_alikes() -> None:
+    frame = pd.DataFrame({"image_id": [f"s/{n:03d}" for n in range(100)], "phash": ["0" * 16] * 100}).assign(
+        patient_id=[str(max(n, 40)) for n in range(100)]
+    )
+    grouping = find_groups(frame, confirmation=lambda pairs: (pairs > 97).all(axis=1).astype(float))
+    assert len(grouping.near_pairs) == 1
+    assert grouping.group_id.value_counts().iloc[0] == 41
+    assert not any("--no-near-copies" in line for line in grouping.notes())
+
+
 def test_a_table_that_cannot_be_grouped_is_refused() -> None:
     with pytest.raises(TableError, match="unique image_id"):
         find_groups(pd.DataFrame({"image_id": ["a", "a"]}))

@@ -7,10 +7,17 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from scipy.stats import kurtosis, t
 
 from pulmoscope.evaluation import delong_interval, draw_weights, evaluate, one_vs_rest_auroc, paired_bootstrap
-from pulmoscope.evaluation.influence import LEAST_FREEDOM, auroc_influence, freedom, recall_influence
+from pulmoscope.evaluation.influence import (
+    Influence,
+    auroc_influence,
+    fewest_groups,
+    freedom,
+    recall_influence,
+)
 from pulmoscope.evaluation.paired import named_influence, paired_freedom
 
 
@@ -63,16 +70,20 @@ def test_a_class_that_is_not_there_is_undefined() -> None:
     assert not np.isnan(found[:, :2]).any()
 
 
+def of(moved: object, fewest: int = 10**6) -> float:
+    return freedom(Influence(moved=np.array(moved, float), fewest=fewest))
+
+
 def test_of_normal_contributions_the_degrees_of_freedom_are_those_of_the_sample() -> None:
     rng = np.random.default_rng(0)
-    assert np.mean([freedom(rng.normal(size=50)) for _ in range(400)]) == pytest.approx(49, rel=0.1)
+    assert np.mean([of(rng.normal(size=50)) for _ in range(400)]) == pytest.approx(49, rel=0.1)
     few = [0.0] * 980 + [1.0, -1.0] * 10
-    assert freedom(few) == pytest.approx(2 * 1000 / (kurtosis(few, fisher=False) - 1))
-    assert freedom(few) == pytest.approx(2 * 20, rel=0.03)
+    assert of(few) == pytest.approx(2 * 1000 / (kurtosis(few, fisher=False) - 1))
+    assert of(few) == pytest.approx(2 * 20, rel=0.03)
 
 
 def test_one_picture_that_makes_all_of_the_spread_leaves_an_interval_all_the_same() -> None:
-    assert freedom([0.0] * 99 + [1.0]) == LEAST_FREEDOM
+    assert of([0.0] * 99 + [1.0]) == 8.0
     # 27 of one class, of which one is ranked below most of the others.
     truth = np.repeat([0, 1], [53, 27])
     scores = np.r_[np.linspace(0.1, 0.45, 53), np.linspace(0.5, 0.9, 26), 0.15]
@@ -83,17 +94,43 @@ def test_one_picture_that_makes_all_of_the_spread_leaves_an_interval_all_the_sam
     assert 0.99 < found.high < 1
 
 
+def test_a_class_of_few_patients_leaves_few_degrees_of_freedom_however_many_pictures_it_has() -> None:
+    rng = np.random.default_rng(0)
+    assert of(rng.normal(size=84), fewest=4) == 3
+    assert of(rng.normal(size=84), fewest=1) == 1
+    # Four patients of ten pictures each, 80 others of one.
+    truth = np.repeat([1, 0], [40, 80])
+    codes = np.r_[np.repeat(np.arange(4), 10), np.arange(4, 84)]
+    assert (fewest_groups(truth, codes), fewest_groups(truth, codes, 0)) == (4, 4)
+    scores = 1 / (1 + np.exp(-(truth + rng.normal(size=120))))
+    table = pd.DataFrame(
+        {"image_id": range(120), "group_id": codes, "label": truth, "p_0": 1 - scores, "p_1": scores}
+    )
+    found = evaluate(table.astype({"image_id": str, "group_id": str, "label": str}), split=None)
+    moved = auroc_influence(truth, np.stack([1 - scores, scores], axis=1), codes, 84)[:, 1]
+    recall = recall_influence(truth, scores > 0.5, codes, 84)
+    for one, adds in (
+        (found.classes["1"].auroc, moved), (found.macro_auroc, moved), (found.balanced_accuracy, recall),
+    ):  # fmt: skip
+        # The logarithm of the odds is the middle, three degrees of freedom, and about the spread of the contributions.
+        half = (logit(one.high) - logit(one.low)) / 2
+        assert logit(one.value) == pytest.approx((logit(one.high) + logit(one.low)) / 2)
+        assert half == pytest.approx(
+            t.ppf(0.975, 3) * np.sqrt((adds**2).sum()) / (one.value * (1 - one.value)), rel=0.15
+        )
+
+
 def test_degrees_of_freedom_stay_within_their_bounds() -> None:
-    assert freedom([0.0, 0.0, 0.0]) == 2
-    assert freedom([1.0, -1.0, 1.0, -1.0]) == 3
-    assert freedom([3.0, 0.0]) == 1
-    assert np.isnan(freedom([0.1, np.nan, 0.2]))
+    assert of([0.0, 0.0, 0.0]) == 2
+    assert of([1.0, -1.0, 1.0, -1.0]) == 3
+    assert of([3.0, 0.0]) == 1
+    assert np.isnan(of([0.1, np.nan, 0.2]))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-1, 1).map(lambda one: round(one, 3)), min_size=3, max_size=40), st.floats(0.1, 10))
 def test_degrees_of_freedom_have_no_unit(moved: list[float], unit: float) -> None:
-    assert freedom(np.array(moved) * unit) == pytest.approx(freedom(moved))
+    assert of(np.array(moved) * unit) == pytest.approx(of(moved))
 
 
 def test_a_named_auroc_is_a_mean_of_columns() -> None:
@@ -102,13 +139,15 @@ def test_a_named_auroc_is_a_mean_of_columns() -> None:
     whole = auroc_influence(truth, soft, codes, 30)
     for name, expected in (("macro_auroc", whole.mean(axis=1)), ("auroc:1", whole[:, 1])):
         found = named_influence(name, truth, soft.argmax(axis=1), soft, codes, 30, names)
-        assert found == pytest.approx(expected)
+        assert found is not None
+        assert found.moved == pytest.approx(expected)
         assert named_influence(name, truth, soft.argmax(axis=1), None, codes, 30, names) is None
     assert named_influence("accuracy", truth, soft.argmax(axis=1), soft, codes, 30, names) is None
     said = soft.argmax(axis=1)
     of_recall = named_influence("balanced_accuracy", truth, said, None, codes, 30, names)
-    assert of_recall == pytest.approx(recall_influence(truth, said, codes, 30))
-    assert paired_freedom(None, whole[:, 0]) is None
+    assert of_recall is not None
+    assert of_recall.moved == pytest.approx(recall_influence(truth, said, codes, 30))
+    assert paired_freedom(None, of_recall) is None
 
 
 def test_the_paired_bootstrap_of_an_auroc_goes_by_the_difference_of_influences() -> None:
@@ -119,7 +158,7 @@ def test_the_paired_bootstrap_of_an_auroc_goes_by_the_difference_of_influences()
         truth, soft, other, groups=codes, classes=3, metric="macro_auroc", replicates=200
     )
     one, two = (auroc_influence(truth, each, codes, 30).mean(axis=1) for each in (soft, other))
-    degrees = freedom(two - one)
+    degrees = of(two - one, fewest_groups(truth, codes))
     spread = np.std(found.drawn, ddof=1) * np.sqrt(30 / 29)
     assert found.high - found.difference == pytest.approx(t.ppf(0.975, degrees) * spread)
     assert degrees < 29

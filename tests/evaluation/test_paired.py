@@ -16,6 +16,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from pulmoscope.evaluation import delong_paired, draw_weights, group_codes, holm, mcnemar, paired_bootstrap
 from pulmoscope.evaluation.delong import midranks
+from pulmoscope.evaluation.influence import Influence, fewest_groups, freedom, recall_influence
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.paired import replicated_metric
 
@@ -130,6 +131,8 @@ def test_delong_where_nothing_can_be_said() -> None:
     labels, scores = [1, 1, 0, 0], [0.9, 0.4, 0.5, 0.1]
     same = delong_paired(labels, scores, scores)
     assert (same.difference, same.se, same.p) == (0.0, 0.0, 1.0)
+    assert math.isnan(same.low)
+    assert math.isnan(same.high)
     assert math.isnan(delong_paired([1, 1, 1], scores[:3], scores[:3]).first)
     assert math.isnan(delong_paired(labels, scores, [0.1, float("nan"), 0.3, 0.2]).p)
     lonely = delong_paired([1, 0, 0], [0.9, 0.5, 0.1], [0.1, 0.5, 0.9])
@@ -189,11 +192,15 @@ def test_the_paired_bootstrap_is_the_plain_loop() -> None:
             truth, first, second, groups=names, classes=3, metric=metric, replicates=50, seed=7
         )
         assert found.drawn == pytest.approx(values)
-        # Student's t of 19 degrees of freedom around the difference, its standard error widened for 20 groups.
+        # Student's t around the difference, its standard error widened for 20 groups; of 19 degrees of freedom, or, for
+        # balanced accuracy, of those that the patients' contributions leave.
         error = math.sqrt(20 / 19) * np.std(values, ddof=1)
-        wanted = student(19, loc=found.difference, scale=error).interval(0.95)
+        adds = [recall_influence(truth, said, codes, groups) for said in (first, second)]
+        rests = Influence(moved=adds[1] - adds[0], fewest=fewest_groups(truth, codes))
+        degrees = freedom(rests) if metric == "balanced_accuracy" else 19
+        wanted = student(degrees, loc=found.difference, scale=error).interval(0.95)
         assert (found.low, found.high) == pytest.approx(wanted)
-        assert found.p == pytest.approx(2 * student.sf(abs(found.difference) / error, 19))
+        assert found.p == pytest.approx(2 * student.sf(abs(found.difference) / error, degrees))
     # The order of the rows, and names in place of numbers, change nothing.
     order = generator.permutation(40)
     turned = paired_bootstrap(

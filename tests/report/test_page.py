@@ -14,6 +14,7 @@ import pytest
 
 from pulmoscope.errors import RunError
 from pulmoscope.evaluation import evaluate, read_predictions
+from pulmoscope.files import write_json
 from pulmoscope.report import write_report
 
 MakeRun = Callable[..., Path]
@@ -232,6 +233,18 @@ def test_copies_across_sources_are_said(make_run: MakeRun) -> None:
     )
     assert "71 pictures of hannover stand in cohen too" in page.text
     assert "left out (the file is not there: 7)" in page.text
+
+
+def test_a_run_that_was_resumed_says_what_its_time_and_threads_are_of(make_run: MakeRun) -> None:
+    run = make_run()
+    whole = Page(write_report(run)).text
+    assert "2 threads" in whole
+    assert "resumed" not in whole
+    environment = json.loads((run / "environment.json").read_text())
+    write_json(run / "environment.json", environment | {"threads_of_starts": [2, 1]})
+    page = Page(write_report(run)).text
+    assert "2, then 1 threads" in page
+    assert ", since it was last resumed" in page
 
 
 def test_a_part_that_is_not_there(make_run: MakeRun) -> None:

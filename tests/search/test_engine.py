@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 import pieces
+from pulmoscope.cores import cores
 from pulmoscope.errors import RunError
 from pulmoscope.search import ray_engine as ray_engine_module
-from pulmoscope.search.engine import Engine, LocalEngine, Outcome, cores, open_engine
+from pulmoscope.search.engine import Engine, LocalEngine, Outcome, open_engine
 from pulmoscope.search.ray_engine import RayEngine
 
 TESTS = Path(pieces.__file__).parent

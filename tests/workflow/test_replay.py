@@ -401,7 +401,8 @@ def test_a_variant_is_named_once(tmp_path: Path, cohort: Cohort) -> None:
 def test_two_processes_give_the_same_table(tmp_path: Path, cohort: Cohort) -> None:
     import torch
 
-    from pulmoscope.search.engine import LocalEngine, cores
+    from pulmoscope.cores import cores
+    from pulmoscope.search.engine import LocalEngine
 
     recipe, threads = family(tmp_path), torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // 2))  # as each of two has: sums depend on it in their last bits

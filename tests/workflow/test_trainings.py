@@ -15,9 +15,10 @@ import yaml
 import tiny
 from commands import Command, assert_same_run
 from pulmoscope.cohort import Cohort
+from pulmoscope.cores import cores
 from pulmoscope.errors import RunError, StorageError
 from pulmoscope.files import write_text
-from pulmoscope.search.engine import Engine, LocalEngine, Outcome, cores
+from pulmoscope.search.engine import Engine, LocalEngine, Outcome
 from pulmoscope.search.ray_engine import RayEngine
 from pulmoscope.training import Recipe, load_recipe
 from pulmoscope.workflow import Seeds, ablate, replay, train, train_seeds, trainings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -43,6 +44,7 @@ from pulmoscope.cli import (
     train,
     uncertainty,
 )
+from pulmoscope.cores import cores
 from pulmoscope.errors import PulmoscopeError
 
 app = typer.Typer(
@@ -136,7 +138,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     except (Interrupted, typer.Abort, KeyboardInterrupt) as error:
         status = error.exit_status if isinstance(error, Interrupted) else 130
-        how = " with --resume" if {"train", "sweep", "ablate"} & set(arguments) else ""
+        command = next((one for one in arguments if not one.startswith("-")), "")
+        how = " with --resume" if command in {"train", "sweep", "ablate"} else ""
         _say(f"interrupted: what was finished is kept; to go on, run the same command again{how}")
         sys.exit(status)
     except BrokenPipeError:
@@ -173,11 +176,13 @@ def _prepare(debug: bool) -> None:
 def _share_cores() -> None:
     """Where the cores are taken, let threads sleep while they wait for each other, before PyTorch reads the setting.
 
-    By default they spin, which is an eighth faster on idle cores, but on taken ones the thread that is waited for does
-    not get its turn: a training on two of two busy cores ran at a tenth of the speed.
+    By default they spin, which is a little faster on idle cores; on taken ones the thread that is waited for does not
+    get its turn, and a training crawls.
     """
-    taken = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if taken > BUSY * (os.cpu_count() or 1):
+    taken = 0.0
+    with contextlib.suppress(AttributeError, OSError):  # not every system tells its load
+        taken = os.getloadavg()[0]
+    if taken > BUSY * cores():
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

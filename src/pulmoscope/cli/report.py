@@ -17,9 +17,11 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
 
     if not (run / "metrics.json").is_file():
         begun = (run / "recipe.yaml").is_file()
+        inside = sorted(run.glob("*/metrics.json"))
+        other = f"name one run, as {inside[0].parent}" if inside else "name the folder given to train --out"
         raise RunError(
             f"{run} holds no finished run: metrics.json is missing",
-            remedy="train again with --resume" if begun else "name the folder given to train --out",
+            remedy="train again with --resume" if begun else other,
         )
     part = reported_part(read_json(run / "metrics.json"))
     print(f"report: {write_report(run, part=part)}")

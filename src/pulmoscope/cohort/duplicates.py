@@ -68,6 +68,7 @@ class Grouping:
             many; -1 where not even all equal hashes were compared, -2 where near copies were not sought.
         one_look: Rows sought by the hash of the whole picture alone: they have no other, and were too many (over
             ``MOST_SECOND_LOOKS``) to decode again, had no readable picture, or were judged without pictures.
+        chained: Rows of the largest group, where near copies made it so.
     """
 
     group_id: pd.Series
@@ -78,6 +79,7 @@ class Grouping:
     unread: int
     radius: int
     one_look: int = 0
+    chained: int = 0
 
     def notes(self) -> list[str]:
         """What a reader should know, one sentence each."""
@@ -96,13 +98,11 @@ class Grouping:
             )
         if self.one_look:
             lines.append(_one_look_note(self.one_look))
-        if len(self.near_pairs):
-            largest = int(self.group_id.value_counts().iloc[0])
-            if largest > max(LARGE_GROUP * len(self.group_id), 20):
-                lines.append(
-                    f"near copies join {largest} of {len(self.group_id)} pictures into one group, which stays in one "
-                    "part whole: films that only look alike (synthetic ones do) are kept apart by --no-near-copies"
-                )
+        if self.chained > max(LARGE_GROUP * len(self.group_id), 20):
+            lines.append(
+                f"near copies join {self.chained} of {len(self.group_id)} pictures into one group, which stays in one "
+                "part whole: films that only look alike (synthetic ones do) are kept apart by --no-near-copies"
+            )
         return lines
 
 
@@ -178,7 +178,8 @@ def find_groups(
         if one_look:
             _log.warning("%s", _one_look_note(one_look))
 
-    component = _components(count, links)
+    before, component = (_components(count, some) for some in (links[:2], links))
+    largest, unchained = (int(np.bincount(some).max(initial=0)) for some in (component, before))
     # Names are sorted, so a component's first row carries its smallest name.
     _, first = np.unique(component, return_index=True)
     labels = np.array([f"g:{name}" for name in names[first]], dtype=object)
@@ -195,6 +196,7 @@ def find_groups(
         unread=unread,
         radius=radius,
         one_look=one_look,
+        chained=largest if largest > unchained else 0,
     )
 
 

@@ -27,6 +27,7 @@ from pulmoscope.evaluation.comparison import (
 )
 from pulmoscope.evaluation.delong import DeLong, delong_paired
 from pulmoscope.evaluation.effect_tests import sign_flip_p
+from pulmoscope.evaluation.influence import Influence
 from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import LEVEL, evaluate
 from pulmoscope.evaluation.paired import (
@@ -108,11 +109,11 @@ def compare_predictions(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Drawn:
-    """One metric of one model: its value, that in each replicate, (B,), and what each group adds to it, (G,)."""
+    """One metric of one model: its value, that in each replicate, (B,), and what each group adds to it."""
 
     value: float
     replicates: FloatArray
-    influence: FloatArray | None
+    influence: Influence | None
 
 
 def _kernels(metrics: Sequence[str], classes: Sequence[str]) -> dict[str, Metric]:

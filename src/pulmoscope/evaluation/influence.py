@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,8 +11,21 @@ from pulmoscope.evaluation.delong import placements
 
 FloatArray = npt.NDArray[np.float64]
 LEAST_FREEDOM = 8.0
-"""Below it an interval of one picture's making leaves nearly every AUROC open and holds the truth no more often than at
-8: both were simulated (``benchmarks/coverage.py`` does it at 8)."""
+"""With fewer an interval of one picture's making leaves nearly every AUROC open, and holds the truth hardly more often:
+``benchmarks/coverage.py`` has both."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Influence:
+    """What the error of a metric rests on.
+
+    Attributes:
+        moved: What each group adds to it, (G,).
+        fewest: Groups of the class with the fewest.
+    """
+
+    moved: FloatArray
+    fewest: int
 
 
 def auroc_influence(
@@ -72,30 +87,46 @@ def recall_influence(
     return found / len(present)
 
 
-def freedom(influence: npt.ArrayLike) -> float:
+def fewest_groups(truth: npt.ArrayLike, codes: npt.ArrayLike, index: int | None = None) -> int:
+    """How many groups the class with the fewest has; of one class against the rest, the smaller of the two sides.
+
+    >>> fewest_groups([0, 0, 1, 1], [0, 1, 2, 2]), fewest_groups([0, 0, 1, 2], [0, 1, 2, 3], 0)
+    (1, 2)
+    """
+    labels, of = np.asarray(truth), np.asarray(codes)
+    sides = labels if index is None else labels == index
+    return min((len(np.unique(of[sides == side])) for side in np.unique(sides)), default=0)
+
+
+def freedom(influence: Influence, *, least: float = LEAST_FREEDOM) -> float:
     """Degrees of freedom of a standard error to which G groups contribute, some far more than others.
 
     A variance that is estimated from G contributions of kurtosis k has itself a relative variance of (k - 1) / G;
     Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110) are those of the chi-squared distribution with
     that variance, 2 G / (k - 1): G for normal contributions, few where a handful of patients makes all the mistakes.
-    The kurtosis itself is then a guess, so they are never fewer than :data:`LEAST_FREEDOM`.
+    The kurtosis itself is then a guess, so they are no fewer than ``least``, but never more than the patients of the
+    rarest class less one: a spread cannot be known better than that of the few it rests on.
 
     Args:
-        influence: Of each group, (G,).
+        influence: Of each group.
+        least: The fewest, where the rarest class has as many groups.
 
     Returns:
-        Between 8, or G - 1 if that is less, and G - 1; G - 1 where no group adds anything, NaN where an influence is.
+        1 or more; NaN where an influence is.
 
     >>> crowd = np.linspace(-0.1, 0.1, 50)
-    >>> [round(freedom([*crowd, *few]), 2) for few in ([], [-0.2, 0.2], [-0.5, 1])]
+    >>> moved = [np.array([*crowd, *few]) for few in ([], [-0.2, 0.2], [-0.5, 1])]
+    >>> [round(freedom(Influence(moved=one, fewest=50)), 2) for one in moved]
     [49.0, 42.17, 8.0]
+    >>> freedom(Influence(moved=moved[0], fewest=4))
+    3.0
     """
-    moved = np.asarray(influence, np.float64)
+    moved = np.asarray(influence.moved, np.float64)
     count = len(moved)
     squares = (moved - moved.mean()) ** 2
     total = float(squares.sum())
-    if np.isnan(total) or not total:
-        return float("nan") if np.isnan(total) else float(count - 1)
-    excess = count * float((squares**2).sum()) / total**2 - 1
-    most = float(count - 1)
-    return float(np.clip(2 * count / excess, min(LEAST_FREEDOM, most), most)) if excess > 0 else most
+    if np.isnan(total):
+        return float("nan")
+    most = float(max(min(influence.fewest, count) - 1, 1))
+    excess = count * float((squares**2).sum()) / total**2 - 1 if total else 0.0
+    return min(most, max(least, 2 * count / excess)) if excess > 0 else most

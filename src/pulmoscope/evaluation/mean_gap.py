@@ -9,9 +9,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from pulmoscope.evaluation.influence import freedom
+from pulmoscope.evaluation.influence import Influence, freedom
 
-FloatArray = npt.NDArray[np.float64]
 _NO_SPREAD = 1e-12
 
 
@@ -33,31 +32,35 @@ class MeanGap:
 
 def mean_gap(
     values: Sequence[float],
-    influences: Sequence[npt.ArrayLike],
+    influences: Sequence[Influence],
     present: Sequence[npt.ArrayLike],
     level: float = 0.95,
 ) -> MeanGap:
     """The interval of the highest of L values minus the lowest, and a test that all are one.
 
     Every two levels are compared by Student's t of the groups that they have, with the degrees of freedom that the
-    groups' contributions leave (:func:`~pulmoscope.evaluation.influence.freedom`); a patient with pictures in both is
-    allowed for. p is the smallest of these, times their number: careful, and of two levels below 1 - ``level`` just
-    where the interval leaves 0 out. Wald's test of all at once rejects too often with many small levels.
+    groups' contributions leave (:func:`~pulmoscope.evaluation.influence.freedom`), fewer than the level and class with
+    the fewest groups has; a patient with pictures in both is allowed for. p is the smallest of these, times their
+    number: careful, and of two levels below 1 - ``level`` just where the interval leaves 0 out. Wald's test of all at
+    once rejects too often with many small levels.
 
     Args:
         values: Of each level, (L,), at least two.
-        influences: What each group adds to it, (L, G); 0 of groups without pictures there.
+        influences: What each group adds to it, of each level; 0 of groups without pictures there.
         present: Whether each group has pictures there, (L, G).
         level: Of the interval, in (0, 1).
 
     >>> here = [[1, 1, 0, 0], [0, 0, 1, 1]]
-    >>> found = mean_gap([0.7, 0.9], [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]], here)
+    >>> moved = [[0.02, -0.02, 0, 0], [0, 0, 0.03, -0.03]]
+    >>> found = mean_gap([0.7, 0.9], [Influence(moved=np.array(one), fewest=2) for one in moved], here)
     >>> f"{found.low:.3f} {found.high:.3f} {found.p:.3f}"
-    '0.013 0.387 0.043'
+    '-0.716 1.116 0.220'
     """
-    moved, there = np.asarray(influences, np.float64), np.asarray(present, bool)
+    there = np.asarray(present, bool)
     pairs = {
-        (one, other): _compared(values[other] - values[one], moved[[one, other]], there[[one, other]], level)
+        (one, other): _compared(
+            values[other] - values[one], influences[one], influences[other], there[[one, other]], level
+        )
         for one, other in combinations(range(len(values)), 2)
     }
     tested = [found.p for found in pairs.values() if not np.isnan(found.p)]
@@ -69,20 +72,23 @@ def mean_gap(
     return MeanGap(low=low, high=high, p=p)
 
 
-def _compared(value: float, moved: FloatArray, there: npt.NDArray[np.bool_], level: float) -> MeanGap:
+def _compared(
+    value: float, first: Influence, second: Influence, there: npt.NDArray[np.bool_], level: float
+) -> MeanGap:
     """The second of two levels minus the first; NaN where one has fewer than two groups, or no spread."""
     from scipy.stats import t
 
     blank = MeanGap(low=float("nan"), high=float("nan"), p=float("nan"))
+    moved, groups = np.array([first.moved, second.moved]), there.sum(axis=1)
     # Contributions that cancel leave their rounding.
-    if (there.sum(axis=1) < 2).any() or not (np.abs(moved).max(axis=1) > _NO_SPREAD).all():
+    if (groups < 2).any() or not (np.abs(moved).max(axis=1) > _NO_SPREAD).all():
         return blank
-    counted = there.any(axis=0)
-    apart = (moved[1] - moved[0])[counted]
-    groups = len(apart)
-    error = float(np.sqrt((apart**2).sum() * groups / (groups - 1)))
+    # Each level's spread is of its own groups.
+    scaled = moved * np.sqrt(groups / (groups - 1))[:, None]
+    apart = (scaled[1] - scaled[0])[there.any(axis=0)]
+    error = float(np.sqrt((apart**2).sum()))
     if not error > _NO_SPREAD:
         return blank
-    degrees = freedom(apart)
+    degrees = freedom(Influence(moved=apart, fewest=min(first.fewest, second.fewest)))
     half = float(t.ppf(0.5 + level / 2, degrees)) * error
     return MeanGap(low=value - half, high=value + half, p=float(2 * t.sf(abs(value) / error, degrees)))

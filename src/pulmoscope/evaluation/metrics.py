@@ -15,7 +15,13 @@ from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_code
 from pulmoscope.evaluation.clustered import clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
-from pulmoscope.evaluation.influence import auroc_influence, freedom, recall_influence
+from pulmoscope.evaluation.influence import (
+    Influence,
+    auroc_influence,
+    fewest_groups,
+    freedom,
+    recall_influence,
+)
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
@@ -81,11 +87,8 @@ def evaluate(
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
     by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
-    moved = {"balanced_accuracy": recall_influence(truth, predicted, codes, groups)[:, None]}
-    if probabilities is not None:
-        moved["auroc"] = auroc_influence(truth, probabilities, codes, groups)
-        moved["macro_auroc"] = macro_auroc(moved["auroc"])[:, None]
-    found = _estimates(counts, areas, drawn, by_group, moved, method=method)
+    rests = _influences(table, codes, groups)
+    found = _estimates(counts, areas, drawn, by_group, rests, method=method)
     if method == "exact" and probabilities is not None:
         found["auroc"] = [_delong(truth == index, probabilities[:, index]) for index in range(size)]
     by_class = {
@@ -142,12 +145,27 @@ def _values(
     }
 
 
+def _influences(table: Predictions, codes: npt.NDArray[np.int64], groups: int) -> dict[str, list[Influence]]:
+    """What the metrics that may hang on few groups rest on, as the values stand."""
+    truth, few = table.labels, fewest_groups(table.labels, codes)
+    recall = recall_influence(truth, table.predicted, codes, groups)
+    found = {"balanced_accuracy": [Influence(moved=recall, fewest=few)]}
+    if table.probabilities is not None:
+        moved = auroc_influence(truth, table.probabilities, codes, groups)
+        found["auroc"] = [
+            Influence(moved=column, fewest=fewest_groups(truth, codes, index))
+            for index, column in enumerate(moved.T)
+        ]
+        found["macro_auroc"] = [Influence(moved=macro_auroc(moved), fewest=few)]
+    return found
+
+
 def _estimates(
     counts: npt.NDArray[np.int64],
     areas: npt.NDArray[np.float64],
     drawn: Replicates,
     by_group: npt.NDArray[np.int64],
-    moved: dict[str, npt.NDArray[np.float64]],
+    rests: dict[str, list[Influence]],
     *,
     method: IntervalMethod,
 ) -> dict[str, list[Estimate]]:
@@ -171,7 +189,7 @@ def _estimates(
             found[name] = [
                 _bootstrapped(
                     float(value), replicated[name][:, index], int(size), len(by_group),
-                    freedom(moved[name][:, index]) if name in moved else None,
+                    freedom(rests[name][index]) if name in rests else None,
                 )
                 for index, (value, size) in enumerate(zip(points, trials, strict=True))
             ]  # fmt: skip

@@ -12,10 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation import confusion as rates
-from pulmoscope.evaluation import influence
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
 from pulmoscope.evaluation.curves import macro_auroc
 from pulmoscope.evaluation.delong import DeLong, delong_paired
+from pulmoscope.evaluation.influence import (
+    Influence,
+    auroc_influence,
+    fewest_groups,
+    freedom,
+    recall_influence,
+)
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.named import mean_ovr_accuracy, mean_specificity
 
@@ -247,25 +253,32 @@ def named_influence(
     codes: npt.NDArray[np.int64],
     groups: int,
     classes: Sequence[str],
-) -> FloatArray | None:
-    """What each group adds to balanced accuracy or an AUROC by its name, (G,); None of other metrics."""
+) -> Influence | None:
+    """What the error of balanced accuracy or of an AUROC by its name rests on; None of other metrics."""
     if metric == "balanced_accuracy":
-        return influence.recall_influence(truth, predicted, codes, groups)
+        return Influence(
+            moved=recall_influence(truth, predicted, codes, groups), fewest=fewest_groups(truth, codes)
+        )
     if probabilities is None or (metric != "macro_auroc" and not metric.startswith("auroc:")):
         return None
-    moved = influence.auroc_influence(truth, probabilities, codes, groups)
-    # An AUROC by its name is a mean of some columns, and so is what moves it.
-    blank = Replicates(confusions=np.zeros((groups, len(classes), len(classes))), aurocs=moved)
-    return replicated_metric(metric, classes)(blank)
+    _, colon, label = metric.partition(":")
+    index = list(classes).index(label) if colon else None
+    moved = auroc_influence(truth, probabilities, codes, groups)
+    return Influence(
+        moved=macro_auroc(moved) if index is None else moved[:, index],
+        fewest=fewest_groups(truth, codes, index),
+    )
 
 
-def paired_freedom(first: FloatArray | None = None, second: FloatArray | None = None) -> float | None:
+def paired_freedom(first: Influence | None = None, second: Influence | None = None) -> float | None:
     """Degrees of freedom of a difference from the two models' influences; None where either is not known.
 
     A value near 1 rests on few patients, and a difference of two on fewer. Accuracy and macro F1 do not need it:
     ``benchmarks/coverage.py`` has both.
     """
-    return None if first is None or second is None else influence.freedom(second - first)
+    if first is None or second is None:
+        return None
+    return freedom(Influence(moved=second.moved - first.moved, fewest=first.fewest))
 
 
 def paired_difference(

@@ -76,7 +76,8 @@ class Gap:
 
     Attributes:
         column: Such as ``view``.
-        metric: ``accuracy``, ``balanced_accuracy``, ``macro_auroc``, ``sensitivity:CLASS`` or ``specificity:CLASS``.
+        metric: ``accuracy``, ``balanced_accuracy``, ``macro_auroc``, ``sensitivity:CLASS``, ``specificity:CLASS`` or
+            ``auroc:CLASS``.
         levels: How many levels were compared.
         lowest: The level with the lowest value, the first where several share it.
         highest: The level with the highest.
@@ -304,13 +305,13 @@ def _gaps(
             highest = max(fit, key=lambda one: one.estimates[metric].value)
             if metric.partition(":")[0] in BY_INFLUENCE:
                 rows = [level == place[one.level] for one in fit]
+                own = [soft if soft is None else soft[each] for each in rows]
                 moved = [
                     named_influence(
-                        metric, truth[each], said[each], soft if soft is None else soft[each], codes[each], count,
-                        predictions.classes,
+                        metric, truth[each], said[each], part, codes[each], count, predictions.classes
                     )
-                    for each in rows
-                ]  # fmt: skip
+                    for each, part in zip(rows, own, strict=True)
+                ]
                 found_gap = mean_gap(
                     [one.estimates[metric].value for one in fit],
                     [one for one in moved if one is not None],
@@ -395,7 +396,5 @@ def _notes(found: Mapping[str, Sequence[Subgroup]], needed: Sequence[str]) -> li
             notes.append(f"{column}: {'; '.join(lacking)}: what needs it is undefined there")
     every = (one for levels in found.values() for level in levels for one in level.estimates.values())
     if any(not np.isnan(one.value) and np.isnan(one.low) for one in every):
-        notes.append(
-            "a value without an interval has nothing to go by: no answer varies, or one patient has them all"
-        )
+        notes.append("a value without an interval has nothing to go by: it is 0 or 1, or of one patient")
     return notes

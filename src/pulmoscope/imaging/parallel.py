@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TypeVar
+
+from pulmoscope.cores import cores
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -19,7 +20,7 @@ _AHEAD = 8
 
 def default_workers() -> int:
     """Threads that fit the processor cores this process may use."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, cores())
 
 
 def parallel_map(

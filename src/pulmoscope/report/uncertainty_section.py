@@ -138,12 +138,13 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
     marginal, by_class = sets.kinds["marginal"], sets.kinds["by-class"]
     seen = marginal.overall
     chosen_on, judged_on = _PARTS.get(sets.chosen_on, sets.chosen_on), sets.judged_on
+    why = f": there no class is as likely as the true one was in {sets.level:.0%} of the {chosen_on} pictures"
+    why = why if marginal.empty.value > 0 else ""
     told = [
         f"A conformal set lists the classes that the model cannot rule out. Sets fixed on {chosen_on} to hold the true "
         f"class of {sets.level:.0%} of pictures hold it in {_percent(seen.seen)} of the {judged_on} pictures; a set "
         f"has {show_number(seen.mean_size, 2)} classes in the mean, {_percent(marginal.single)} have one, "
-        f"{_percent(marginal.empty)} none: there no class is as likely as the true one was in {sets.level:.0%} of the "
-        f"{chosen_on} pictures."
+        f"{_percent(marginal.empty)} none{why}."
     ]
     broken = {name: one for name, one in by_class.by_class.items() if one.as_promised is False}
     if broken:

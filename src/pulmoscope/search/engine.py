@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from pulmoscope.cores import cores
 from pulmoscope.errors import PulmoscopeError, RunError
 
 T = TypeVar("T")
@@ -134,11 +135,6 @@ def one_line(error: BaseException) -> str:
 def death(tries: int, how: str) -> str:
     """The error of an item whose workers all died."""
     return f"E_WORKER: the worker died, {tries} times on this item; got {how}; remedy: fewer workers, if memory ran out"
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_workers(workers: int) -> int:

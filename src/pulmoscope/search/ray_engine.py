@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from pulmoscope.cores import cores
 from pulmoscope.errors import RunError
 from pulmoscope.search.engine import (
     RETRIES,
@@ -25,7 +26,6 @@ from pulmoscope.search.engine import (
     T,
     attempt,
     check_workers,
-    cores,
     death,
     limit_threads,
     one_line,

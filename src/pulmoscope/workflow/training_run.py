@@ -170,7 +170,9 @@ def _note_start(folder: Path, unreadable: list[str]) -> None:
             got=f"{len(unreadable)}",
             remedy="bring the pictures back, or train into another folder",
         )
-    environment.setdefault("threads_of_starts", []).append(torch.get_num_threads())
+    resumed = (folder / "checkpoints").is_dir()
+    starts = environment.setdefault("threads_of_starts", [environment["threads"]] if resumed else [])
+    starts.append(torch.get_num_threads())
     write_json(folder / "environment.json", environment)
 
 
