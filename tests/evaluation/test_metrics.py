@@ -294,3 +294,14 @@ def test_without_truth_nothing_is_judged() -> None:
 def test_options_are_checked(options: dict[str, object]) -> None:
     with pytest.raises(PulmoscopeError, match="E_OPTION"):
         evaluate(_table(), **options)  # type: ignore[arg-type]
+
+
+def test_a_class_that_is_always_right_is_said_to_narrow_the_balanced_accuracy() -> None:
+    labels = ["rare"] * 3 + ["common"] * 40
+    said = ["rare"] * 3 + ["common"] * 36 + ["rare"] * 4
+    table = pd.DataFrame({"image_id": [str(n) for n in range(43)], "label": labels, "prediction": said})
+    found = evaluate(table, split=None, replicates=50)
+    assert [note for note in found.notes if "too narrow" in note] == [
+        "all 3 pictures of rare are right: the interval of the balanced accuracy takes that for certain and is too "
+        "narrow; that of the sensitivity is not"
+    ]

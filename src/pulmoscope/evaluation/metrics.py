@@ -98,6 +98,12 @@ def evaluate(
         for index, name in enumerate(table.classes)
     }
     notes = _notes(table, split, groups, method, [one for several in found.values() for one in several])
+    notes += tuple(
+        f"{'all' if one.sensitivity.value else 'none of the'} {one.support} pictures of {name} are right: the "
+        "interval of the balanced accuracy takes that for certain and is too narrow; that of the sensitivity is not"
+        for name, one in by_class.items()
+        if one.sensitivity.value in (0, 1)
+    )
     return Evaluation(
         n=len(table), groups=groups, split=used_split, model=table.models[0] if table.models else None,
         **{name: found[name][0] for name in OVERALL}, classes=by_class, confusion=counts, level=LEVEL,

@@ -29,6 +29,8 @@ def show_rate(rate: object, digits: int = 3) -> str:
 
     >>> show_rate({"value": 0.9426, "low": 0.9212, "high": 0.9604})
     '0.943 (0.921-0.960)'
+    >>> show_rate({"value": -0.1, "low": -0.2, "high": -0.04}, 2)
+    '-0.10 (-0.20 to -0.04)'
     >>> show_rate({"value": None, "low": None, "high": None})
     'undefined'
     >>> show_rate(0.5)
@@ -42,7 +44,8 @@ def show_rate(rate: object, digits: int = 3) -> str:
     low, high = number(rate.get("low")), number(rate.get("high"))
     if low is None or high is None:
         return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+    between = " to " if low < 0 else "-"
+    return f"{value:.{digits}f} ({low:.{digits}f}{between}{high:.{digits}f})"
 
 
 def show_number(value: float, digits: int = 3) -> str:

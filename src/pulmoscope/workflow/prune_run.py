@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -92,8 +93,9 @@ class PruneResult:
         for one in self.points:
             rate = one.accuracy
             mark = "   <- chosen" if one is self.chosen else ""
+            speed = "-" if math.isnan(one.pictures_a_second) else f"{one.pictures_a_second:,.0f}"
             lines.append(
-                f"{100 * one.share:>4g}%  {one.parameters:>10,}  {one.pictures_a_second:>10,.0f}  "
+                f"{100 * one.share:>4g}%  {one.parameters:>10,}  {speed:>10}  "
                 f"{rate.value:.3f} ({rate.low:.3f}-{rate.high:.3f}){mark}"
             )
         lines += [
@@ -171,9 +173,10 @@ def prune_run(
     with exclusive(folder):
         made, measured_on = _prune_all(run, whole, parts, wanted, retrain, work, progress)
         tables = [_predict(one.bundle, parts, run, "val") for one in made]
-        speeds = pictures_a_second(
-            [one.bundle for one in made], _timed_pictures(parts), device=run.recipe.train.device
-        )
+        # Masks make nothing faster: what a clock would show of them is its own noise.
+        timed = [one.bundle for one in made if one.kind == "smaller" or not one.removed]
+        clocked = iter(pictures_a_second(timed, _timed_pictures(parts), device=run.recipe.train.device))
+        speeds = [next(clocked) if one.kind == "smaller" or not one.removed else float("nan") for one in made]
         points = [
             PrunePoint(
                 share=share, kind=one.kind, removed=one.removed, channels=one.channels, parameters=one.parameters,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ RESULT = "scorecard.json"
 PAGE = "scorecard.html"
 DEFAULT_METHODS = ("grad-cam", "grad-cam++", "layer-cam", "hires-cam", "eigen-cam")
 DEFAULT_PICTURES = 60
+_log = logging.getLogger("pulmoscope")
 # Random networks a step of the cascade; slow methods are asked once.
 _DRAWS, _DRAWS_OF_SLOW = 3, 1
 
@@ -206,7 +208,10 @@ class _Judge:
     ) -> None:
         self.explainers, self.sample, self.lungs, self.lesions = explainers, sample, lungs, lesions
         self.others, self.shuffled = others, shuffled
-        made = {name: one.maps(sample.stored) for name, one in explainers.items()}
+        made = {}
+        for name, one in explainers.items():
+            _log.info("%s: maps of %d pictures", method_named(name).title, len(sample.stored))
+            made[name] = one.maps(sample.stored)
         # Of every method, network and check the class is the one that the model gives.
         self.targets = next(iter(made.values())).targets
         self.maps = {name: one.values for name, one in made.items()}
@@ -220,6 +225,7 @@ class _Judge:
         """Everything about one method."""
         explainer, values, sample = self.explainers[name], self.maps[name], self.sample
         method, groups = method_named(name), sample.groups
+        _log.info("%s: deletion, insertion, ROAD, random weights", method.title)
         asked = ~empty(values)
         own, moved = (
             faithfulness(self.score, self.pictures, one, self.targets) for one in (values, elsewhere(values))
