@@ -63,3 +63,20 @@ def test_names_and_order_change_nothing(rows: list[tuple[bool, int, int]]) -> No
     again = level_test(right[order], levels[order], groups[order], permutations=49)
     other = level_test(~right, levels + 7, groups * 2, permutations=49)
     assert np.isnan(p) or (again == p and 0 < other <= 1)
+
+
+def test_levels_whose_patients_have_other_numbers_of_pictures_do_not_differ_by_that() -> None:
+    # 20 patients of one picture against 16 of three; one picture in 20 is wrong, whoever's it is.
+    groups = np.r_[np.arange(20), np.repeat(np.arange(20, 36), 3)]
+    levels = (groups >= 20).astype(int)
+    rng = np.random.default_rng(0)
+    found = [
+        level_test(rng.random(68) < 0.95, levels, groups, permutations=499, seed=at) for at in range(400)
+    ]
+    assert np.mean(np.array(found) <= 0.01) < 0.02
+    # Of the demo: 3 of 20 wrong against 0 of 47. Fisher's exact test of the pictures has p = .024.
+    few = np.r_[np.zeros(3), np.ones(17), np.ones(47)]
+    of = np.r_[
+        np.arange(14), np.repeat(np.arange(14, 17), 2), 17 + np.arange(23), np.repeat(np.arange(40, 52), 2)
+    ]
+    assert level_test(few, np.repeat([0, 1], [20, 47]), of, permutations=9999) > 0.02
