@@ -62,7 +62,7 @@ def level_test(
 def _permuted(
     hit: IntArray, level: IntArray, unit: IntArray, permutations: int, generator: np.random.Generator
 ) -> float:
-    """The p-value of the test that permutes these units, (N,) integers from 0, each within one level, (N,) integers from 0."""
+    """The p-value of the test that permutes these units, (N,) integers from 0, each of one level."""
     size, hits = np.bincount(unit), np.bincount(unit, hit).astype(np.int64)
     home = np.zeros(len(size), np.int64)
     home[unit] = level
