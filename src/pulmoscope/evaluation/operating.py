@@ -59,7 +59,8 @@ class Rule:
         ):
             mistakes.append(f"costs must be two numbers of at least 0, not both 0, got {self.costs}")
         if priced and not (self.prevalence is not None and 0 < self.prevalence < 1):
-            mistakes.append(f"a prevalence must lie between 0 and 1, got {self.prevalence}")
+            got = "none (--prevalence)" if self.prevalence is None else self.prevalence
+            mistakes.append(f"costs need a prevalence between 0 and 1, got {got}")
         if mistakes:
             raise PulmoscopeError(
                 "a rule for an operating point is wrong: " + "; ".join(mistakes), code="E_OPTION"

@@ -16,7 +16,8 @@ SMALL_RULE = (
 )
 TEST_RULE = (
     "gaps: the lowest and the highest level that are not small; p that all these levels have one value, after Holm "
-    "over all gaps: of rates a permutation test that moves a patient's pictures together, and an interval by bootstrap "
+    "over all gaps: of rates a permutation test that moves a patient's pictures together, or each picture by itself, "
+    "whichever p is larger, and an interval by bootstrap "
     "over groups; of balanced accuracy and AUROCs Student's t over groups of every two levels, times their number"
 )
 
