@@ -396,5 +396,8 @@ def _notes(found: Mapping[str, Sequence[Subgroup]], needed: Sequence[str]) -> li
             notes.append(f"{column}: {'; '.join(lacking)}: what needs it is undefined there")
     every = (one for levels in found.values() for level in levels for one in level.estimates.values())
     if any(not np.isnan(one.value) and np.isnan(one.low) for one in every):
-        notes.append("a value without an interval has nothing to go by: it is 0 or 1, or of one patient")
+        notes.append(
+            "a value without an interval has nothing to go by: no replicate differs, as at 0 or 1, or there is "
+            "one patient"
+        )
     return notes
