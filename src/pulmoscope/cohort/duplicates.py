@@ -147,6 +147,7 @@ def find_groups(
     links = [_chains(_column(table, "patient_id"))]
     exact = _chains(_column(table, "sha256"))
     links.append(exact)
+    joined = _components(count, links)
     copies = np.empty((0, 2), np.int64)
     similarities = np.empty(0)
     candidates, unread, radius, one_look = 0, 0, _NOT_SOUGHT, 0
@@ -156,7 +157,6 @@ def find_groups(
         found = near_candidates(hashes, RADIUS, limit=MOST_CANDIDATES, work=MOST_COMPARISONS)
         radius = found.radius
         pairs = rows[found.pairs]
-        joined = _components(count, links)
         pairs = pairs[joined[pairs[:, 0]] != joined[pairs[:, 1]]]
         candidates = len(pairs)
         judge = confirmation or (lambda asked: confirmer.similarities(asked, progress=progress))
@@ -178,8 +178,8 @@ def find_groups(
         if one_look:
             _log.warning("%s", _one_look_note(one_look))
 
-    before, component = (_components(count, some) for some in (links[:2], links))
-    largest, unchained = (int(np.bincount(some).max(initial=0)) for some in (component, before))
+    component = _components(count, links)
+    largest, unchained = (int(np.bincount(some).max(initial=0)) for some in (component, joined))
     # Names are sorted, so a component's first row carries its smallest name.
     _, first = np.unique(component, return_index=True)
     labels = np.array([f"g:{name}" for name in names[first]], dtype=object)
