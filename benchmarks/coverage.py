@@ -38,8 +38,10 @@ from pulmoscope.evaluation import (
     difference_interval,
     draw_weights,
     effective_size,
+    jeffreys,
     macro_auroc,
     macro_f1,
+    mean_share_interval,
     one_vs_rest_auroc,
     paired_score_interval,
     per_thousand,
@@ -47,13 +49,15 @@ from pulmoscope.evaluation import (
     resample,
     wilson,
 )
-from pulmoscope.evaluation.influence import Influence, freedom
+from pulmoscope.evaluation.confusion import overlap_counts, sensitivity_counts
+from pulmoscope.evaluation.influence import Influence, freedom, named_influence
 from pulmoscope.evaluation.intervals import logit_bounds
-from pulmoscope.evaluation.paired import named_influence, paired_freedom
+from pulmoscope.evaluation.joined_interval import f1_of_overlap
+from pulmoscope.evaluation.paired import paired_freedom
 
 Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
-RAREST = "AUROC of the rarest class"
+RAREST, F1_RAREST = "AUROC of the rarest class", "F1 of the rarest class"
 #: Probability of outcomes that are left out of an exact sum.
 LEFT_OUT = 1e-6
 
@@ -207,7 +211,48 @@ def paired_scores(simulations: int, random: np.random.Generator) -> Iterator[Row
         )  # fmt: skip
 
 
+def rare_classes(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """Balanced accuracy of three classes, one of a handful of pictures, which is often right or wrong throughout."""
+    for few, rate in product((3, 5, 10, 20), (0.7, 0.8, 0.9, 0.95)):
+        sizes = (few, 100, 100)
+        interval = cache(joined_sensitivities)
+        drawn = [random.binomial(size, rate, simulations).tolist() for size in sizes]
+        bounds = np.array([interval(right, sizes) for right in zip(*drawn, strict=True)])
+        held = float(((bounds[:, 0] <= rate) & (rate <= bounds[:, 1])).mean())
+        yield row(
+            "joined, balanced accuracy with a rare class", f"{few}, 100 and 100 pictures, rate {rate:g}", held,
+            simulations=simulations,
+        )  # fmt: skip
+
+
+def joined_sensitivities(right: tuple[int, ...], of: tuple[int, ...]) -> tuple[float, float]:
+    """Interval of the mean of sensitivities, one picture a patient: a group each for the right and the wrong."""
+    classes = len(right)
+    k = np.zeros((sum(of), classes))
+    n = np.repeat(np.eye(classes), of, axis=0)
+    for index, count in enumerate(right):
+        k[np.flatnonzero(n[:, index])[:count], index] = 1
+    return mean_share_interval(jeffreys, k, n)
+
+
 # --- simulated, several pictures a patient ------------------------------------------------------------------
+
+
+def few_patients(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """A proportion of 2 to 40 patients of 1 to 10 pictures that are alike by the intraclass correlation."""
+    for groups, alike, rate in product((2, 3, 5, 8, 15, 40), (0.1, 0.5, 1.0), (0.5, 0.8, 0.95)):
+        of = random.integers(1, 11, (groups, simulations))
+        if alike == 1:
+            own = (random.random(of.shape) < rate).astype(np.float64)
+        else:
+            own = random.beta(rate * (1 - alike) / alike, (1 - rate) * (1 - alike) / alike, of.shape)
+        right = random.binomial(of, own)
+        low, high = clustered_interval(wilson, right.sum(axis=0), of.sum(axis=0), effective_size(right, of))
+        yield row(
+            "Wilson at the effective size, few patients",
+            f"{groups} patients, 1 to 10 pictures, correlation {alike:g}, rate {rate:g}",
+            float(((low <= rate) & (rate <= high)).mean()), simulations=simulations,
+        )  # fmt: skip
 
 
 def pictures(groups: int, kind: Kind, random: np.random.Generator) -> Any:
@@ -277,6 +322,7 @@ def true_metrics(kind: Kind, random: np.random.Generator) -> list[dict[str, floa
             "balanced accuracy": float(balanced_accuracy(counts)),
             "macro AUROC": float(macro_auroc(one_vs_rest_auroc(truth, one))),
             RAREST: float(one_vs_rest_auroc(truth, one)[2]),
+            F1_RAREST: float(2 * counts[2, 2] / (counts[2].sum() + counts[:, 2].sum())),
             "sensitivity": float(counts[2, 2] / counts[2].sum()), "PPV": float(counts[2, 2] / counts[:, 2].sum()),
             "net benefit": float(((truth == 1) & called).mean() - ((truth != 1) & called).mean() * 0.3 / 0.7),
         })  # fmt: skip
@@ -382,6 +428,8 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
             low, high, _ = percentile_interval(one["net benefit"][1:], groups=groups)
             note("decision curve's band, net benefit", low, high, true[0]["net benefit"])
             before = one
+            for name, *ends, value in joined_of(codes, truth, soft[0], groups, true[0]):
+                note(name, *ends, value)
             for name, interval, value, right, of in proportions_of(truth, soft[0], true[0]):
                 k, n = (np.bincount(codes, each, groups) for each in (right & of, of))
                 low, high = clustered_interval(interval, k.sum(), n.sum(), effective_size(k, n))
@@ -396,6 +444,20 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
             unknown = float(np.isnan(inside).mean())
             row_of = row(name, setting, float(np.nanmean(inside)), undefined=unknown, simulations=simulations)
             yield row_of | {"macro_auroc": round(true[0]["macro AUROC"], 4)}
+
+
+def joined_of(
+    codes: Any, truth: Any, soft: Floats, groups: int, true: dict[str, float]
+) -> Iterator[tuple[str, float, float, float]]:
+    """Means over the classes from the classes' intervals, and the rarest class's F1: name, bounds and the truth."""
+    cells = counts_by_group(codes, 3 * truth + soft.argmax(axis=1), groups, 9).reshape(-1, 3, 3)
+    right, of = overlap_counts(cells)
+    name = "balanced accuracy"
+    yield f"joined, {name}", *mean_share_interval(jeffreys, *sensitivity_counts(cells)), true[name]
+    yield "joined, macro F1", *mean_share_interval(jeffreys, right, of, scale=f1_of_overlap), true["macro F1"]
+    k, n = right[:, 2], of[:, 2]
+    low, high = f1_of_overlap(clustered_interval(wilson, k.sum(), n.sum(), effective_size(k, n)))
+    yield f"Wilson, {F1_RAREST} at the effective size", float(low), float(high), true[F1_RAREST]
 
 
 def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:
@@ -454,6 +516,7 @@ def main() -> None:
     rows: list[Row] = []
     for part in (
         proportions(), of_four_counts(), areas(chosen.simulations, random), paired_scores(chosen.simulations, random),
+        rare_classes(chosen.simulations, random), few_patients(chosen.simulations, random),
         bootstraps(chosen.simulations, chosen.replicates, random),
     ):  # fmt: skip
         for one in part:

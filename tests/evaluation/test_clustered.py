@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import beta, t
+from scipy.stats import beta, kurtosis, t
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
@@ -36,18 +36,30 @@ def drawn(
 
 
 def test_four_patients_by_hand() -> None:
-    # p = 6/8; residuals k - p n: .5, .5, -1.5, .5, squares 3; variance 4/3 * 3 / 64 = 1/16 against .1875 / 7.
-    t7, t3 = 2.364624, 3.182446
-    assert effective_size([2, 2, 0, 2], [2, 2, 2, 2]) == pytest.approx(8 / (7 / 3) * (t7 / t3) ** 2, rel=1e-6)
+    # p = 6/8; residuals k - p n: .5, .5, -1.5, .5, squares 3; variance 4/3 * 3 / 64 = 1/16 against .1875 / 7. Student's
+    # t of 3 degrees of freedom would leave 8 / (7 / 3) * (2.365 / 3.182)^2 = 1.9; the design effect is 2 at most, so
+    # what is seen of it, 7/3, is taken without.
+    assert effective_size([2, 2, 0, 2], [2, 2, 2, 2]) == pytest.approx(8 / (7 / 3))
+    # Patients half right each are worth more than one trial: p = .5, no residual, Student's t alone.
+    t15, t3 = 2.131450, 3.182446
+    assert effective_size([2] * 4, [4] * 4) == pytest.approx(16 * (t15 / t3) ** 2, rel=1e-6)
     # All right: the design effect is the largest, sum n_g^2 / n = (4 + 4 + 1) / 5.
-    assert effective_size([2, 2, 1], [2, 2, 1]) == pytest.approx(
-        25 / 9 * (2.776445 / 4.302653) ** 2, rel=1e-6
-    )
-    # Two groups whose pictures differ within and not between: never better than independent pictures.
-    assert effective_size([1, 1], [2, 2]) == pytest.approx(4 * (3.182446 / 12.706205) ** 2, rel=1e-6)
+    assert effective_size([2, 2, 1], [2, 2, 1]) == pytest.approx(25 / 9)
+
+
+@pytest.mark.parametrize("right", [0, 3, 10])
+def test_patients_count_once_at_worst(right: int) -> None:
+    """Two patients of ten pictures that are all right are two trials, and one patient is one."""
+    assert effective_size([10, 10], [10, 10]) == pytest.approx(2)
+    assert effective_size([right], [10]) == pytest.approx(1)
+    # One right throughout and one wrong differ more than two trials would on average, by G / (G - 1).
+    assert effective_size([0, 10], [10, 10]) == pytest.approx(20 / 19)
+    low, high = clustered_interval(wilson, 20, 20, effective_size([10, 10], [10, 10]))
+    assert (low, high) == pytest.approx(proportion_confint(2, 2, method="wilson"))
 
 
 def test_the_variance_is_statsmodels_cluster_robust_one() -> None:
+    """And its degrees of freedom are Satterthwaite's of SciPy's kurtosis of what each patient adds."""
     right, pictures = drawn(50, 0.8, 0.6, np.random.default_rng(3))
     codes = np.repeat(np.arange(50), pictures)
     hits = np.concatenate([np.r_[np.ones(k), np.zeros(n - k)] for k, n in zip(right, pictures, strict=True)])
@@ -59,7 +71,9 @@ def test_the_variance_is_statsmodels_cluster_robust_one() -> None:
     share = hits.mean()
     deff = robust / (share * (1 - share) / (total - 1))
     assert deff > 1.5
-    wanted = total / deff * (t.ppf(0.975, total - 1) / t.ppf(0.975, 49)) ** 2
+    freedom = 2 * 50 / (kurtosis(right - share * pictures, fisher=False) - 1)
+    assert 8 < freedom < 48
+    wanted = total / deff * (t.ppf(0.975, total - 1) / t.ppf(0.975, freedom)) ** 2
     found = effective_size(right, pictures)
     assert found == pytest.approx(wanted, rel=1e-9)
     low, high = clustered_interval(wilson, hits.sum(), total, found)
@@ -79,10 +93,12 @@ def test_bounds_and_limits(counts: list[tuple[int, int]]) -> None:
     seen = pictures > 0
     assert float(effective_size(pictures - right, pictures)) == pytest.approx(found, nan_ok=True)
     assert float(effective_size(right[seen], pictures[seen])) == pytest.approx(found, nan_ok=True)
-    if not total or (seen.sum() == 1 and total > 1):
+    if not total:
         assert math.isnan(found)
         return
-    assert 0 < found <= total
+    assert 1 - 1e-9 <= found <= total
+    if right.sum() in {0, total}:
+        assert found == pytest.approx(total**2 / (pictures**2).sum())
     if (pictures[seen] == 1).all():
         assert found == total
     low, high = clustered_interval(wilson, right.sum(), total, found)
@@ -139,6 +155,14 @@ def test_an_evaluation_uses_them_for_every_rate(method: str, interval) -> None: 
             f"sensitivity ({label})": (truth == at, said == at), f"specificity ({label})": (truth != at, said != at),
             f"ppv ({label})": (said == at, truth == at), f"npv ({label})": (said != at, truth != at),
         }  # fmt: skip
+        # Of the pictures that are of a class or called so, those that are both: F1 is 2 J / (1 + J) of that share.
+        both = clustered_share(interval, ((truth == at) & (said == at))[(truth == at) | (said == at)],
+                               groups[(truth == at) | (said == at)])  # fmt: skip
+        one = found.estimates()[f"f1 ({label})"]
+        assert (one.value, one.low, one.high) == pytest.approx(
+            tuple(2 * share / (1 + share) for share in (both.value, both.low, both.high))
+        )
+        assert (one.n, one.method) == (both.n, both.method)
     for name, (of, right) in rates.items():
         one, wanted = found.estimates()[name], clustered_share(interval, right[of], groups[of])
         assert (one.value, one.low, one.high) == pytest.approx((wanted.value, wanted.low, wanted.high)), name

@@ -33,7 +33,12 @@ def test_proportions_are_clopper_pearson() -> None:
         assert rates.sensitivity.method == "clopper-pearson"
     exact = binomtest(int(np.trace(counts)), 90).proportion_ci(0.95, method="exact")
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx((exact.low, exact.high))
-    assert found.macro_f1.method == "bootstrap"
+    assert (found.macro_f1.method, found.balanced_accuracy.method) == ("joined", "joined")
+    # The mean's bounds: squares of what each class's exact interval reaches, added.
+    for end, sign in (("low", -1), ("high", 1)):
+        reach = [getattr(one.sensitivity, end) - one.sensitivity.value for one in found.classes.values()]
+        wanted = found.balanced_accuracy.value + sign * math.sqrt(sum(one**2 for one in reach)) / 3
+        assert getattr(found.balanced_accuracy, end) == pytest.approx(wanted)
     assert "Clopper-Pearson" in str(found)
 
 

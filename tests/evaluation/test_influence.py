@@ -106,7 +106,11 @@ def test_a_class_of_few_patients_leaves_few_degrees_of_freedom_however_many_pict
     table = pd.DataFrame(
         {"image_id": range(120), "group_id": codes, "label": truth, "p_0": 1 - scores, "p_1": scores}
     )
-    found = evaluate(table.astype({"image_id": str, "group_id": str, "label": str}), split=None)
+    found = evaluate(
+        table.astype({"image_id": str, "group_id": str, "label": str}),
+        split=None,
+        intervals="patient-bootstrap",
+    )
     moved = auroc_influence(truth, np.stack([1 - scores, scores], axis=1), codes, 84)[:, 1]
     recall = recall_influence(truth, scores > 0.5, codes, 84)
     for one, adds in (

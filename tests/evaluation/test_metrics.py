@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import binomtest, kurtosis
+from scipy.stats import beta, binomtest, kurtosis
 from scipy.stats import t as student
 from sklearn import metrics as reference
 
@@ -95,9 +96,13 @@ def test_bootstrap_agrees_with_a_plain_loop_over_patients(method: str) -> None:
         plain["macro_f1"].append(reference.f1_score(truth, called, average="macro"))
         plain["sensitivity"].append(reference.recall_score(truth == "covid", called == "covid"))
         plain["auroc"].append(reference.roc_auc_score(truth == "covid", scores[:, 0]))
-    pairs = {"macro_f1": found.macro_f1, "auroc": found.classes["covid"].auroc}
+    pairs = {"auroc": found.classes["covid"].auroc}
     if method == "patient-bootstrap":
-        pairs |= {"accuracy": found.accuracy, "sensitivity": found.classes["covid"].sensitivity}
+        pairs |= {
+            "macro_f1": found.macro_f1,
+            "accuracy": found.accuracy,
+            "sensitivity": found.classes["covid"].sensitivity,
+        }
     for name, estimate in pairs.items():
         # Student's t on the logit scale, with the factor sqrt(G / (G - 1)); G - 1 degrees of freedom, or fewer by the
         # kurtosis of what each patient adds to an AUROC.
@@ -211,8 +216,13 @@ def test_one_patient_has_no_bootstrap_interval() -> None:
     assert not np.isnan(found.accuracy.value)
     assert np.isnan([found.accuracy.low, found.accuracy.high]).all()
     assert "one group only" in str(found)
-    # Nor has a proportion: how alike the pictures of a patient are cannot be seen in one patient.
-    assert np.isnan(evaluate(_table(rows=6, per_group=6), replicates=20).accuracy.low)
+    # How alike the pictures of a patient are cannot be seen in one patient: they count as one picture.
+    of_six = evaluate(_table(rows=6, per_group=6), replicates=20)
+    assert of_six.accuracy.value == 1
+    assert (of_six.accuracy.low, of_six.accuracy.high) == pytest.approx(
+        (1 / (1 + student.ppf(0.975, 1e9) ** 2), 1)
+    )
+    assert "counts as one picture" in str(of_six)
     assert not np.isnan(evaluate(_table(rows=1), replicates=20).accuracy.low)
 
 
@@ -252,8 +262,12 @@ def test_text_is_a_table_with_intervals_and_counts() -> None:
 def test_a_perfect_bootstrap_is_not_certainty() -> None:
     frame = _table(per_group=1)
     hard = frame[["image_id", "label"]].assign(prediction=frame["label"])
-    assert "no certainty" in str(evaluate(hard, replicates=20))
+    assert "no certainty" in str(evaluate(hard, replicates=20, intervals="patient-bootstrap"))
     assert "no certainty" not in str(evaluate(frame, replicates=50))
+    found = evaluate(hard, replicates=20)
+    for one in (found.balanced_accuracy, found.macro_f1, found.classes["covid"].f1):
+        assert (one.value, one.high) == (1, 1)
+        assert 0.8 < one.low < 0.99
 
 
 def test_split_is_chosen() -> None:
@@ -296,12 +310,18 @@ def test_options_are_checked(options: dict[str, object]) -> None:
         evaluate(_table(), **options)  # type: ignore[arg-type]
 
 
-def test_a_class_that_is_always_right_is_said_to_narrow_the_balanced_accuracy() -> None:
+def test_a_class_that_is_always_right_is_no_certainty() -> None:
     labels = ["rare"] * 3 + ["common"] * 40
     said = ["rare"] * 3 + ["common"] * 36 + ["rare"] * 4
     table = pd.DataFrame({"image_id": [str(n) for n in range(43)], "label": labels, "prediction": said})
     found = evaluate(table, split=None, replicates=50)
-    assert [note for note in found.notes if "too narrow" in note] == [
-        "all 3 pictures of rare are right: the interval of the balanced accuracy takes that for certain and is too "
-        "narrow; that of the sensitivity is not"
+    # Jeffreys' lower bound of 3 of 3 lies where a beta distribution of 3.5 and .5 has its 2.5%.
+    reach = 1 - beta.ppf(0.025, 3.5, 0.5), 0.9 - beta.ppf(0.025, 36.5, 4.5)
+    assert found.balanced_accuracy.low == pytest.approx(0.95 - math.hypot(*reach) / 2)
+    assert found.balanced_accuracy.high == pytest.approx(0.95 + (beta.ppf(0.975, 36.5, 4.5) - 0.9) / 2)
+    assert not [note for note in found.notes if "for certain" in note]
+    drawn = evaluate(table, split=None, replicates=50, intervals="patient-bootstrap")
+    assert [note for note in drawn.notes if "for certain" in note] == [
+        "all 3 pictures of rare are right: the bootstrap of the balanced accuracy takes that for certain, --intervals "
+        "default does not"
     ]

@@ -22,7 +22,7 @@ def evaluate(
     intervals: Annotated[
         str,
         typer.Option(
-            help="default (Wilson, bootstrap), exact (Clopper-Pearson, DeLong), or patient-bootstrap for every number."
+            help="default (Wilson; bootstrap for AUROC), exact (Clopper-Pearson, DeLong), or patient-bootstrap for all."
         ),
     ] = "default",
     class_map: Annotated[

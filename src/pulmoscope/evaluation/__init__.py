@@ -43,10 +43,12 @@ from pulmoscope.evaluation.intervals import (
     bootstrap_interval,
     clopper_pearson,
     difference_interval,
+    jeffreys,
     percentile_interval,
     wilson,
 )
 from pulmoscope.evaluation.isotonic import Isotonic, fit_isotonic
+from pulmoscope.evaluation.joined_interval import mean_share_interval
 from pulmoscope.evaluation.learning_curve import LearningCurve, fit_learning_curve
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.named import (
@@ -163,10 +165,12 @@ __all__ = [
     "fit_temperature",
     "group_codes",
     "holm",
+    "jeffreys",
     "macro_auroc",
     "macro_f1",
     "mcnemar",
     "mean_ovr_accuracy",
+    "mean_share_interval",
     "mean_specificity",
     "named_estimates",
     "net_benefit",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation.bootstrap import group_codes
+from pulmoscope.evaluation.influence import spread_freedom
 from pulmoscope.evaluation.result import Estimate
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,14 +21,18 @@ def effective_size(successes: npt.ArrayLike, trials: npt.ArrayLike, level: float
 
     With k of n pictures in all, p = k / n, and k_g of n_g in group g of the G that have any::
 
-        n* = n / deff * (t_{n - 1} / t_{G - 1})^2
+        n* = n / deff * (t_{n - 1} / t_f)^2, at least n / max(deff, sum n_g^2 / n)
         deff = G / (G - 1) * sum (k_g - p n_g)^2 / (n / (n - 1) * n p (1 - p)), at least 1
 
     deff, the design effect, is the variance of the proportion with groups drawn (the ratio estimator's) over that with
     pictures drawn (Rao and Scott 1992, Biometrics 48:577); the quantiles of Student's t allow for a variance that is
-    known from G groups only (Korn and Graubard 1998, Survey Methodology 24:193). Where p is 0 or 1 nothing varies and
-    deff cannot be seen: it is then taken as large as can be, sum n_g^2 / n, that of pictures of a group that are right
-    or wrong all together.
+    known from groups only (Korn and Graubard 1998, Survey Methodology 24:193). Its f = G - 1 degrees of freedom are
+    fewer where few of the groups make most of the variance
+    (:func:`~pulmoscope.evaluation.influence.spread_freedom`).
+
+    sum n_g^2 / n is the design effect at worst, of pictures of a group that are right or wrong all together (Kish
+    1965): no doubt about deff makes a proportion worth less than that, which is one trial a group where all are of one
+    size. Where p is 0 or 1, and of a single group, nothing varies, and deff is taken so.
 
     Args:
         successes: k_g, (G, ...), 0 <= k_g <= n_g.
@@ -35,11 +40,11 @@ def effective_size(successes: npt.ArrayLike, trials: npt.ArrayLike, level: float
         level: Of the interval that it is for, in (0, 1).
 
     Returns:
-        n*, (...), in (0, n]: n itself where every group has one picture; NaN where there are no pictures, and where
-        several come from one group.
+        n*, (...), in [1, n]: n itself where every group has one picture, 1 where all pictures are of
+        one group; NaN where there are no pictures.
 
     >>> effective_size([1, 1, 0, 1], [1, 1, 1, 1]).item(), round(effective_size([2, 2, 0, 2], [2, 2, 2, 2]).item(), 2)
-    (4.0, 1.89)
+    (4.0, 3.43)
     """
     from scipy.special import stdtrit
 
@@ -48,16 +53,18 @@ def effective_size(successes: npt.ArrayLike, trials: npt.ArrayLike, level: float
     several = groups < total
     with np.errstate(divide="ignore", invalid="ignore"):
         share = k.sum(axis=0) / total
-        spread = ((k - share * n) ** 2).sum(axis=0) * groups / (groups - 1)
-        seen = spread * (total - 1) / (total**2 * share * (1 - share))
-        largest = (n**2).sum(axis=0) / total
-        deff = np.maximum(np.where((share > 0) & (share < 1), seen, largest), 1.0)
-        upper = 0.5 + level / 2
-        # SciPy's quantile is undefined at 0 degrees of freedom, as the size of several pictures of one group is.
-        ratio = stdtrit(np.maximum(total - 1, 1), upper) / np.where(
-            groups > 1, stdtrit(np.maximum(groups - 1, 1), upper), np.nan
+        moved = k - share * n
+        spread = (moved**2).sum(axis=0) * groups / (groups - 1)
+        worst = (n**2).sum(axis=0) / total
+        varies = (share > 0) & (share < 1) & (groups > 1)
+        deff = np.maximum(
+            np.where(varies, spread * (total - 1) / (total**2 * share * (1 - share)), worst), 1.0
         )
-        found = np.where(several, total / deff * ratio**2, total)
+        upper = 0.5 + level / 2
+        # SciPy's quantile is undefined at 0 degrees of freedom, which a single group has.
+        known = spread_freedom(moved, groups, np.maximum(groups - 1, 1))
+        ratio = np.where(varies, stdtrit(np.maximum(total - 1, 1), upper) / stdtrit(known, upper), 1.0)
+        found = np.where(several, total * np.maximum(ratio**2 / deff, 1 / np.maximum(deff, worst)), total)
     return np.asarray(np.where(total > 0, found, np.nan), np.float64)
 
 

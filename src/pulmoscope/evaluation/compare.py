@@ -27,7 +27,7 @@ from pulmoscope.evaluation.comparison import (
 )
 from pulmoscope.evaluation.delong import DeLong, delong_paired
 from pulmoscope.evaluation.effect_tests import sign_flip_p
-from pulmoscope.evaluation.influence import Influence
+from pulmoscope.evaluation.influence import Influence, named_influence
 from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import LEVEL, evaluate
 from pulmoscope.evaluation.paired import (
@@ -35,7 +35,6 @@ from pulmoscope.evaluation.paired import (
     Metric,
     holm,
     mcnemar,
-    named_influence,
     paired_difference,
     paired_freedom,
     replicated_metric,

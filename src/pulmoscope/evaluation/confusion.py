@@ -112,6 +112,12 @@ def npv_counts(confusion: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     return _true_negatives(confusion), total(confusion)[..., None] - called(confusion)
 
 
+def overlap_counts(confusion: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """TP and TP + FP + FN of each class, (..., K): their ratio is the Jaccard index, of which F1 is a function."""
+    right = hits(confusion)
+    return right, support(confusion) + called(confusion) - right
+
+
 def accuracy(confusion: npt.ArrayLike) -> FloatArray:
     """Share of right predictions over all classes, (...); NaN without pictures."""
     return ratio(*accuracy_counts(confusion))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from pulmoscope.evaluation.curves import macro_auroc
 from pulmoscope.evaluation.delong import placements
 
 FloatArray = npt.NDArray[np.float64]
 LEAST_FREEDOM = 8.0
 """With fewer an interval of one picture's making leaves nearly every AUROC open, and holds the truth hardly more often:
 ``benchmarks/coverage.py`` has both."""
+#: Metrics that are no share of pictures: what each patient adds to them tells how far they can be trusted.
+BY_INFLUENCE = ("balanced_accuracy", "macro_auroc", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,6 +102,56 @@ def fewest_groups(truth: npt.ArrayLike, codes: npt.ArrayLike, index: int | None 
     return min((len(np.unique(of[sides == side])) for side in np.unique(sides)), default=0)
 
 
+def influences(
+    truth: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    probabilities: npt.NDArray[np.float64] | None,
+    codes: npt.ArrayLike,
+    groups: int,
+) -> dict[str, list[Influence]]:
+    """What the metrics that may hang on few groups rest on, as the values stand.
+
+    Args:
+        truth: True classes, (N,) integers in [0, K).
+        predicted: Predicted classes, (N,) integers in [0, K).
+        probabilities: (N, K); without them there is no AUROC.
+        codes: Group of each picture, (N,) integers in [0, G).
+        groups: G.
+
+    Returns:
+        ``balanced_accuracy`` and ``macro_auroc``, of one entry, and ``auroc``, one a class.
+    """
+    few = fewest_groups(truth, codes)
+    found = {
+        "balanced_accuracy": [Influence(moved=recall_influence(truth, predicted, codes, groups), fewest=few)]
+    }
+    if probabilities is not None:
+        moved = auroc_influence(truth, probabilities, codes, groups)
+        found["auroc"] = [
+            Influence(moved=column, fewest=fewest_groups(truth, codes, index))
+            for index, column in enumerate(moved.T)
+        ]
+        found["macro_auroc"] = [Influence(moved=macro_auroc(moved), fewest=few)]
+    return found
+
+
+def named_influence(
+    metric: str,
+    truth: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    probabilities: npt.NDArray[np.float64] | None,
+    codes: npt.ArrayLike,
+    groups: int,
+    classes: Sequence[str],
+) -> Influence | None:
+    """The one of :func:`influences` that is of a metric's name, as ``auroc:covid``; None of other metrics."""
+    name, _, label = metric.partition(":")
+    if name not in BY_INFLUENCE or bool(label) != (name == "auroc"):
+        return None
+    found = influences(truth, predicted, probabilities, codes, groups).get(name)
+    return None if found is None else found[list(classes).index(label) if label else 0]
+
+
 def freedom(influence: Influence, *, least: float = LEAST_FREEDOM) -> float:
     """Degrees of freedom of a standard error to which G groups contribute, some far more than others.
 
@@ -122,11 +176,29 @@ def freedom(influence: Influence, *, least: float = LEAST_FREEDOM) -> float:
     3.0
     """
     moved = np.asarray(influence.moved, np.float64)
-    count = len(moved)
-    squares = (moved - moved.mean()) ** 2
-    total = float(squares.sum())
-    if np.isnan(total):
-        return float("nan")
-    most = float(max(min(influence.fewest, count) - 1, 1))
-    excess = count * float((squares**2).sum()) / total**2 - 1 if total else 0.0
-    return min(most, max(least, 2 * count / excess)) if excess > 0 else most
+    most = float(max(min(influence.fewest, len(moved)) - 1, 1))
+    return float(spread_freedom(moved - moved.mean(), len(moved), most, least=least))
+
+
+def spread_freedom(
+    moved: npt.ArrayLike, groups: npt.ArrayLike, most: npt.ArrayLike, *, least: float = LEAST_FREEDOM
+) -> FloatArray:
+    """The rule of :func:`freedom` for many metrics at once.
+
+    Args:
+        moved: What each group adds, (G, ...), summing to 0.
+        groups: How many groups can add anything, (...): those that have pictures that the metric is of.
+        most: Never more degrees of freedom than these, (...).
+        least: The fewest, where ``most`` allows.
+
+    Returns:
+        (...); ``most`` where no group adds more or less than another; NaN where an influence is.
+    """
+    squares = np.asarray(moved, np.float64) ** 2
+    total = squares.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        excess = np.asarray(groups, np.float64) * (squares**2).sum(axis=0) / total**2 - 1
+        found = np.where(
+            excess > 0, np.minimum(most, np.maximum(least, 2 * np.asarray(groups) / excess)), most
+        )
+    return np.asarray(np.where(np.isnan(total), np.nan, found), np.float64)

@@ -12,17 +12,12 @@ import numpy.typing as npt
 from pulmoscope.errors import PulmoscopeError
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
-from pulmoscope.evaluation.clustered import clustered_interval, effective_size
+from pulmoscope.evaluation.clustered import Interval, clustered_interval, effective_size
 from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
-from pulmoscope.evaluation.influence import (
-    Influence,
-    auroc_influence,
-    fewest_groups,
-    freedom,
-    recall_influence,
-)
-from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, wilson
+from pulmoscope.evaluation.influence import Influence, freedom, influences
+from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, jeffreys, wilson
+from pulmoscope.evaluation.joined_interval import f1_of_overlap, mean_share_interval
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
 
@@ -31,14 +26,17 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
-# Proportions of pictures, whose k and n of each group go into Wilson's interval.
+# Proportions of pictures, whose k and n of each group go into Wilson's interval; F1 is a function of one.
 _PROPORTIONS = {
     "accuracy": rates.accuracy_counts,
     "sensitivity": rates.sensitivity_counts,
     "specificity": rates.specificity_counts,
     "ppv": rates.ppv_counts,
     "npv": rates.npv_counts,
+    "f1": rates.overlap_counts,
 }
+# Means over the classes, and what of each class they are the mean of.
+_MEANS = {"balanced_accuracy": "sensitivity", "macro_f1": "f1"}
 
 
 def evaluate(
@@ -55,11 +53,13 @@ def evaluate(
     Args:
         predictions: The table, a data frame in its form, or the path of a CSV or Parquet file.
         split: The rows to judge; None for all. A table in which no row has a split is judged whole.
-        intervals: ``"default"``: Wilson for proportions (accuracy, sensitivity, specificity, PPV, NPV), bootstrap over
-            groups (:func:`~pulmoscope.evaluation.bootstrap_interval`) for the rest; ``"exact"``: Clopper-Pearson for
-            proportions, DeLong for the AUROC of a class, bootstrap for the rest; ``"patient-bootstrap"``: bootstrap
-            over groups for all. Where groups hold several pictures, Wilson and Clopper-Pearson are taken at the
-            effective sample size (:func:`~pulmoscope.evaluation.effective_size`).
+        intervals: ``"default"``: Wilson for proportions (accuracy, sensitivity, specificity, PPV, NPV, and the share of
+            which F1 is a function), Jeffreys' intervals of the classes joined
+            (:func:`~pulmoscope.evaluation.joined_interval.mean_share_interval`) for balanced accuracy and macro F1,
+            bootstrap over groups (:func:`~pulmoscope.evaluation.bootstrap_interval`) for AUROCs; ``"exact"``:
+            Clopper-Pearson for proportions and joined, DeLong for the AUROC of a class, bootstrap for the macro AUROC;
+            ``"patient-bootstrap"``: bootstrap over groups for all. Where groups hold several pictures, intervals of
+            proportions are taken at the effective sample size (:func:`~pulmoscope.evaluation.effective_size`).
         replicates: Bootstrap replicates, at least 1.
         seed: Seed of the bootstrap; the same seed gives the same intervals whatever the order of the rows.
         model: The model to judge, where the table holds several.
@@ -87,7 +87,7 @@ def evaluate(
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
     by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
-    rests = _influences(table, codes, groups)
+    rests = influences(truth, predicted, probabilities, codes, groups)
     found = _estimates(counts, areas, drawn, by_group, rests, method=method)
     if method == "exact" and probabilities is not None:
         found["auroc"] = [_delong(truth == index, probabilities[:, index]) for index in range(size)]
@@ -98,11 +98,15 @@ def evaluate(
         for index, name in enumerate(table.classes)
     }
     notes = _notes(table, split, groups, method, [one for several in found.values() for one in several])
-    notes += tuple(
-        f"{'all' if one.sensitivity.value else 'none of the'} {one.support} pictures of {name} are right: the "
-        "interval of the balanced accuracy takes that for certain and is too narrow; that of the sensitivity is not"
-        for name, one in by_class.items()
-        if one.sensitivity.value in (0, 1)
+    notes += (
+        ()
+        if method != "patient-bootstrap"
+        else tuple(
+            f"{'all' if one.sensitivity.value else 'none of the'} {one.support} pictures of {name} are right: the "
+            "bootstrap of the balanced accuracy takes that for certain, --intervals default does not"
+            for name, one in by_class.items()
+            if one.sensitivity.value in (0, 1)
+        )
     )
     return Evaluation(
         n=len(table), groups=groups, split=used_split, model=table.models[0] if table.models else None,
@@ -151,21 +155,6 @@ def _values(
     }
 
 
-def _influences(table: Predictions, codes: npt.NDArray[np.int64], groups: int) -> dict[str, list[Influence]]:
-    """What the metrics that may hang on few groups rest on, as the values stand."""
-    truth, few = table.labels, fewest_groups(table.labels, codes)
-    recall = recall_influence(truth, table.predicted, codes, groups)
-    found = {"balanced_accuracy": [Influence(moved=recall, fewest=few)]}
-    if table.probabilities is not None:
-        moved = auroc_influence(truth, table.probabilities, codes, groups)
-        found["auroc"] = [
-            Influence(moved=column, fewest=fewest_groups(truth, codes, index))
-            for index, column in enumerate(moved.T)
-        ]
-        found["macro_auroc"] = [Influence(moved=macro_auroc(moved), fewest=few)]
-    return found
-
-
 def _estimates(
     counts: npt.NDArray[np.int64],
     areas: npt.NDArray[np.float64],
@@ -179,19 +168,9 @@ def _estimates(
     everything = int(counts.sum())
     found: dict[str, list[Estimate]] = {}
     for name, points in values.items():
-        k, n = (
-            _PROPORTIONS[name](counts) if name in _PROPORTIONS else (None, np.full(len(points), everything))
-        )
+        n = _PROPORTIONS[name](counts)[1] if name in _PROPORTIONS else np.full(len(points), everything)
         trials = np.atleast_1d(n).astype(np.int64)
-        if k is not None and method != "patient-bootstrap":
-            bounds, called = (clopper_pearson, "clopper-pearson") if method == "exact" else (wilson, "wilson")
-            effective = effective_size(*_PROPORTIONS[name](by_group), LEVEL)
-            low, high = map(np.atleast_1d, clustered_interval(bounds, k, n, effective, LEVEL))
-            found[name] = [
-                Estimate(value=float(v), low=float(a), high=float(b), n=int(size), method=called)
-                for v, a, b, size in zip(points, low, high, trials, strict=True)
-            ]
-        else:
+        if method == "patient-bootstrap" or name.endswith("auroc"):
             found[name] = [
                 _bootstrapped(
                     float(value), replicated[name][:, index], int(size), len(by_group),
@@ -199,7 +178,28 @@ def _estimates(
                 )
                 for index, (value, size) in enumerate(zip(points, trials, strict=True))
             ]  # fmt: skip
+            continue
+        low, high, called = _of_counts(name, by_group, method)
+        found[name] = [
+            Estimate(value=float(v), low=float(a), high=float(b), n=int(size), method=called)
+            for v, a, b, size in zip(points, low, high, trials, strict=True)
+        ]
     return found
+
+
+def _of_counts(
+    name: str, by_group: npt.NDArray[np.int64], method: IntervalMethod
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], str]:
+    """Bounds of what the confusion matrices of the groups tell, (1,) overall or (K,) by class, and their name."""
+    exact = method == "exact"
+    bounds: Interval = clopper_pearson if exact else jeffreys if name in _MEANS else wilson
+    k, n = (np.asarray(one, np.float64) for one in _PROPORTIONS[_MEANS.get(name, name)](by_group))
+    scale = f1_of_overlap if name.endswith("f1") else np.asarray
+    if name in _MEANS:
+        joined = mean_share_interval(bounds, k, n, LEVEL, scale=scale)
+        return np.array(joined[:1]), np.array(joined[1:]), "joined"
+    low, high = clustered_interval(bounds, k.sum(axis=0), n.sum(axis=0), effective_size(k, n, LEVEL), LEVEL)
+    return np.atleast_1d(scale(low)), np.atleast_1d(scale(high)), "clopper-pearson" if exact else "wilson"
 
 
 def _delong(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> Estimate:
@@ -230,7 +230,7 @@ def _notes(
         notes.append(note)
     if groups < 2:
         notes.append(
-            "one group only: intervals are undefined"
+            "one group only: it counts as one picture, and bootstrap intervals are undefined"
             if len(table) > 1
             else "one group only: bootstrap intervals are undefined"
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation import confusion as rates
-from pulmoscope.evaluation.bootstrap import draw_weights, group_codes, resample
-from pulmoscope.evaluation.intervals import bootstrap_interval
+from pulmoscope.evaluation.bootstrap import group_codes
+from pulmoscope.evaluation.intervals import jeffreys
+from pulmoscope.evaluation.joined_interval import mean_share_interval
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, Estimate
@@ -81,16 +82,15 @@ def named_estimates(
     """
     evaluation = evaluate(table, split=None, replicates=replicates, seed=seed)
     codes, groups = group_codes(table.groups)
-    drawn = resample(
-        draw_weights(groups, replicates, np.random.default_rng(seed)),
-        truth=table.labels, predicted=table.predicted, probabilities=None, groups=codes, classes=len(table.classes),
-    ).confusions  # fmt: skip
+    by_group = rates.confusion_by_group(
+        table.labels, table.predicted, codes, classes=len(table.classes), groups=groups
+    )
+    right, beside = rates.sensitivity_counts(by_group), rates.specificity_counts(by_group)
 
-    def bootstrapped(kernel: Callable[[npt.ArrayLike], FloatArray], index: int | None = None) -> Estimate:
-        point, values = kernel(evaluation.confusion), kernel(drawn)
-        if index is not None:
-            point, values = point[index], values[:, index]
-        return _bootstrapped(float(point), values, len(table), groups)
+    def joined(value: float, k: FloatArray, n: FloatArray) -> Estimate:
+        # A mean with a part undefined is undefined here, not the mean of the others.
+        low, high = mean_share_interval(jeffreys, k, n) if not np.isnan(value) else (np.nan, np.nan)
+        return Estimate(value=value, low=low, high=high, n=len(table), method="joined")
 
     found: dict[str, Estimate] = {}
     for name in names:
@@ -99,13 +99,17 @@ def named_estimates(
             if label not in table.classes:
                 continue
             if metric == "balanced_accuracy":
-                found[name] = bootstrapped(ovr_balanced_accuracy, table.classes.index(label))
+                at = table.classes.index(label)
+                k, n = (
+                    np.stack([of[:, at], rest[:, at]], axis=1) for of, rest in zip(right, beside, strict=True)
+                )
+                found[name] = joined(float(ovr_balanced_accuracy(evaluation.confusion)[at]), k, n)
             elif metric in BY_CLASS:
                 found[name] = getattr(evaluation.classes[label], metric)
         elif metric == "mean_ovr_accuracy":
             found[name] = _from_accuracy(evaluation.accuracy, len(table.classes))
         elif metric == "mean_specificity":
-            found[name] = bootstrapped(mean_specificity)
+            found[name] = joined(float(mean_specificity(evaluation.confusion)), *beside)
         elif _ALIASES.get(metric, metric) in OVERALL:
             found[name] = getattr(evaluation, _ALIASES.get(metric, metric))
     return found
@@ -115,8 +119,3 @@ def _from_accuracy(accuracy: Estimate, classes: int) -> Estimate:
     """The mean one-vs-rest accuracy is linear in the accuracy, so its Wilson interval is too."""
     value, low, high = (1 - 2 * (1 - one) / classes for one in (accuracy.value, accuracy.low, accuracy.high))
     return Estimate(value=value, low=low, high=high, n=accuracy.n, method=accuracy.method)
-
-
-def _bootstrapped(value: float, replicates: FloatArray, n: int, groups: int) -> Estimate:
-    low, high, undefined = bootstrap_interval(value, replicates, groups=groups)
-    return Estimate(value=value, low=low, high=high, n=n, method="bootstrap", undefined_replicates=undefined)

@@ -15,13 +15,7 @@ from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.bootstrap import Replicates, draw_weights, group_codes, resample
 from pulmoscope.evaluation.curves import macro_auroc
 from pulmoscope.evaluation.delong import DeLong, delong_paired
-from pulmoscope.evaluation.influence import (
-    Influence,
-    auroc_influence,
-    fewest_groups,
-    freedom,
-    recall_influence,
-)
+from pulmoscope.evaluation.influence import Influence, freedom, named_influence
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.named import mean_ovr_accuracy, mean_specificity
 
@@ -242,31 +236,6 @@ def paired_bootstrap(
             moved.append(named_influence(metric, truth, called, soft, codes, count, names))
     return paired_difference(
         points[0], points[1], drawn[0], drawn[1], groups=count, level=level, freedom=paired_freedom(*moved)
-    )
-
-
-def named_influence(
-    metric: str,
-    truth: npt.ArrayLike,
-    predicted: npt.ArrayLike,
-    probabilities: npt.NDArray[np.float64] | None,
-    codes: npt.NDArray[np.int64],
-    groups: int,
-    classes: Sequence[str],
-) -> Influence | None:
-    """What the error of balanced accuracy or of an AUROC by its name rests on; None of other metrics."""
-    if metric == "balanced_accuracy":
-        return Influence(
-            moved=recall_influence(truth, predicted, codes, groups), fewest=fewest_groups(truth, codes)
-        )
-    if probabilities is None or (metric != "macro_auroc" and not metric.startswith("auroc:")):
-        return None
-    _, colon, label = metric.partition(":")
-    index = list(classes).index(label) if colon else None
-    moved = auroc_influence(truth, probabilities, codes, groups)
-    return Influence(
-        moved=macro_auroc(moved) if index is None else moved[:, index],
-        fewest=fewest_groups(truth, codes, index),
     )
 
 

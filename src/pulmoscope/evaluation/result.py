@@ -23,9 +23,10 @@ class Estimate:
         value: The metric, in [0, 1]; NaN where undefined.
         low: Lower bound; NaN where undefined.
         high: Upper bound; NaN where undefined.
-        n: Pictures that the metric is a rate of: the denominator of a proportion, else all pictures.
+        n: Pictures that the metric is a rate of: the denominator of a proportion, of F1 those that are of the class or
+            called so; else all pictures.
         method: ``"wilson"``, ``"clopper-pearson"`` (both at the effective sample size where groups hold several
-            pictures), ``"delong"`` or ``"bootstrap"``.
+            pictures), ``"joined"`` (of those of the classes, for their mean), ``"delong"`` or ``"bootstrap"``.
         undefined_replicates: Bootstrap replicates that were left out because the metric is undefined there.
     """
 
@@ -84,9 +85,9 @@ class Evaluation:
         classes: Metrics of each class, in the order of the classes.
         confusion: Counts, (K, K) integers; rows are the truth.
         level: Confidence level of every interval.
-        intervals: ``"default"`` (Wilson for proportions, bootstrap over groups for the rest), ``"exact"``
-            (Clopper-Pearson for proportions, DeLong for the AUROC of a class, bootstrap over groups for the rest) or
-            ``"patient-bootstrap"`` (bootstrap over groups for all).
+        intervals: ``"default"`` (Wilson for proportions and F1, joined for their means, bootstrap over groups for
+            AUROCs), ``"exact"`` (Clopper-Pearson, joined likewise, DeLong for the AUROC of a class, bootstrap over
+            groups for the macro AUROC) or ``"patient-bootstrap"`` (bootstrap over groups for all).
         replicates: Bootstrap replicates drawn.
         seed: Seed of the bootstrap.
         notes: What a reader of the numbers must know.

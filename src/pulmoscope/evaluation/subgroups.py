@@ -12,11 +12,12 @@ import numpy.typing as npt
 from pulmoscope.errors import TableError
 from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
 from pulmoscope.evaluation.confusion import ratio
+from pulmoscope.evaluation.influence import BY_INFLUENCE, named_influence
 from pulmoscope.evaluation.intervals import difference_interval
 from pulmoscope.evaluation.level_test import level_test
 from pulmoscope.evaluation.mean_gap import mean_gap
 from pulmoscope.evaluation.metrics import evaluate
-from pulmoscope.evaluation.paired import holm, named_influence
+from pulmoscope.evaluation.paired import holm
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate, Evaluation
 from pulmoscope.evaluation.subgroup_levels import SubgroupLevels
@@ -26,8 +27,6 @@ from pulmoscope.files import or_null
 FEWEST_PICTURES = 30
 FEWEST_OF_CLASS = 10
 ALPHA = 0.05
-#: Metrics that are no share of pictures: a gap is tested by what each patient adds to them.
-BY_INFLUENCE = ("balanced_accuracy", "macro_auroc", "auroc")
 
 
 @dataclass(frozen=True, kw_only=True)

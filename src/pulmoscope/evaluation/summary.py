@@ -15,8 +15,8 @@ _NAMES: Mapping[str, str] = {
     "npv": "NPV", "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
 _METHODS = {
-    "default": "Wilson for proportions, bootstrap over groups (*) for the rest",
-    "exact": "Clopper-Pearson for proportions, DeLong for AUROC, bootstrap over groups (*) for the rest",
+    "default": "Wilson for rates, joined for their means, bootstrap over groups (*) for AUROC",
+    "exact": "Clopper-Pearson for rates, joined for their means, DeLong or bootstrap over groups (*) for AUROC",
     "patient-bootstrap": "bootstrap over groups",
 }
 
