@@ -31,10 +31,11 @@ from pulmoscope.evaluation import (
     percentile_interval,
     read_predictions,
 )
+from pulmoscope.evaluation.calibration_summary import CalibrationSummary, calibration_summary
 from pulmoscope.evaluation.conformal import fit_conformal
 from pulmoscope.evaluation.conformal_table import conformal_report
 from pulmoscope.evaluation.ensemble import build_ensemble
-from pulmoscope.evaluation.ensemble_tests import against_members, log_loss
+from pulmoscope.evaluation.ensemble_tests import against_members
 from pulmoscope.evaluation.selective_table import selective_report
 
 LEVEL, NEAR, REDRAWS, REPLICATES = 0.9, 0.02, 200, 2000
@@ -200,6 +201,13 @@ def pooled_coverage(tables: dict[str, Predictions]) -> dict[str, Any]:
     return content
 
 
+def calibrated(table: Predictions) -> CalibrationSummary:
+    """Log loss and ECE, without intervals."""
+    found = calibration_summary(table, replicates=0)
+    assert found is not None
+    return found
+
+
 def judge_ensemble(tables: dict[str, Predictions], method: str) -> dict[str, Any]:
     """One way to combine the seeds, tested against each."""
     made = build_ensemble(tables, method=method)
@@ -207,10 +215,8 @@ def judge_ensemble(tables: dict[str, Predictions], method: str) -> dict[str, Any
     return {
         "combination": made.combination.as_dict() if method != "stacked" else {"method": method},
         "accuracy": {name: float((one.predicted == one.labels).mean()) for name, one in judged.items()},
-        "log_loss": {name: log_loss(one) for name, one in judged.items()},
-        "ece_width": {
-            name: expected_calibration_error(one.labels, soft(one)) for name, one in judged.items()
-        },
+        "log_loss": {name: calibrated(one).log_loss.value for name, one in judged.items()},
+        "ece_width": {name: calibrated(one).ece_width.value for name, one in judged.items()},
         "against_members": [one.as_dict() for one in against_members(made, replicates=REPLICATES)],
     }
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import tiny
+from commands import Command, contents
 from pulmoscope.cli import main
 from pulmoscope.cores import cores
 
@@ -374,6 +375,25 @@ def test_a_peers_table_is_judged_on_its_test_part(home: Path, capsys: pytest.Cap
     assert run("evaluate", "--predictions", home / "run" / "predictions.parquet", "--json") == 0
     expected = json.loads((home / "run" / "metrics.json").read_text())["test"]["n"]
     assert json.loads(capsys.readouterr().out)["n"] == expected
+
+
+def test_an_evaluation_is_written_where_asked_and_nothing_else_is_replaced(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, command = home / "run", Command(capsys)
+    before = contents(run)
+    table = run / "predictions.parquet"
+    for given in ((run,), ("--predictions", table)):
+        said = command.done("evaluate", *given, "--out", tmp_path / "judged")
+        assert f"written: {tmp_path / 'judged' / 'metrics.json'}" in said
+        found = json.loads((tmp_path / "judged" / "metrics.json").read_text())
+        printed = json.loads(command.done("evaluate", *given, "--json"))
+        assert found == printed | {"use": "Research use only. Not a medical device."}
+    command.refused("E_RUN_EXISTS", "evaluate", run, "--out", run)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    command.refused("E_RUN_EXISTS", "evaluate", run, "--out", tmp_path / "other")
+    assert contents(run) == before
 
 
 def test_a_folder_that_cannot_be_followed_is_answered(

@@ -151,13 +151,14 @@ def test_an_ensemble_against_its_members(command: Command, tmp_path: Path) -> No
     wanted = np.einsum("t,tnc->nc", found["combination"]["weights"], np.stack(test))  # type: ignore[arg-type]
     assert combined.part("test").probabilities == pytest.approx(wanted)
     assert [one["member"] for one in found["against_members"]] == ["m0", "m1", "m2"]
+    calibrated = {name: one["calibration"]["log_loss"] for name, one in found["judged"].items()}
+    assert all(one["low"] < one["value"] < one["high"] for one in calibrated.values())
+    losses = {name: one["value"] for name, one in calibrated.items()}
     # Holm over the three members: no corrected p is below its own.
     for one in found["against_members"]:
         assert all(two["holm_p"] >= two["p"] for two in one["differences"].values())
         difference = one["differences"]["log_loss"]
-        assert difference["difference"] == pytest.approx(
-            found["judged"]["ensemble"]["log_loss"] - found["judged"][one["member"]]["log_loss"]
-        )
+        assert difference["difference"] == pytest.approx(losses["ensemble"] - losses[one["member"]])
     # Its table serves like any other.
     assert "Conformal sets" in command.done("uncertainty", out)
 

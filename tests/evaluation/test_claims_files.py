@@ -24,6 +24,7 @@ from pulmoscope.evaluation.claims import (
 )
 from pulmoscope.evaluation.claims.bounds import proportion_interval
 from pulmoscope.evaluation.claims.formulas import FORMULAS, FormulaError, parse_formula
+from pulmoscope.evaluation.claims.schema import Claim, ClaimTable, DataCounts, Series, Statement
 from pulmoscope.report.claims_page import write_claims
 
 
@@ -65,6 +66,17 @@ def test_all_mistakes_come_at_once() -> None:
     assert "\n" not in said
     assert said.startswith("E_CLAIMS: here")
     with pytest.raises(TableError) as caught:
+        parse_claims({"tables": [{"claims": [{"says": "accuracy"}]}]}, "here")
+    said = str(caught.value)
+    for part in (
+        "here: name: needed, and not there; tables.0.name: needed",
+        "value: needed",
+        "docs/claims.md",
+    ):
+        assert part in said
+    # The list holds a claim, if a wrong one.
+    assert "at least 1" not in said
+    with pytest.raises(TableError) as caught:
         parse_claims(table(positive="c", n=31, confusion=[[1, 2]]), "here")
     for part in ("no class 'c'", "counts sum to 30, got 31", "expected 2 rows of 2 counts"):
         assert part in str(caught.value)
@@ -87,6 +99,15 @@ def test_files_that_are_none(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(TableError, match=said):
         read_claims(path)
+
+
+def test_the_document_s_example_is_a_claim_file_and_its_tables_hold_every_field(tmp_path: Path) -> None:
+    said = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    (tmp_path / "mine.yaml").write_text(said.split("```yaml\n")[1].split("```")[0])
+    assert len(audit_claims(tmp_path / "mine.yaml").verdicts) >= 3
+    for model in (ClaimFile, ClaimTable, Claim, DataCounts, Series, Statement):
+        for name in model.model_fields:
+            assert f"`{name}`" in said, (model, name)
 
 
 def test_no_such_file_names_those_that_there_are() -> None:

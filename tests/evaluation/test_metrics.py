@@ -270,6 +270,22 @@ def test_a_perfect_bootstrap_is_not_certainty() -> None:
         assert 0.8 < one.low < 0.99
 
 
+def test_what_a_table_lacks_is_said() -> None:
+    frame = _table(per_group=1)
+    frame.loc[frame["label"] == "covid", "label"] = "normal"
+    frame.loc[:4, [f"p_{name}" for name in CLASSES]] = 1 / 3
+    notes = evaluate(frame, replicates=5).notes
+    assert (
+        "no picture is of class covid: its sensitivity and AUROC are undefined, and means over the classes leave them "
+        "out"
+    ) in notes
+    assert "in 5 rows several classes are the most probable: the first of them counts" in notes
+    frame["label"] = "normal"
+    assert any(
+        "no picture is of class covid or pneumonia: their sens" in note for note in evaluate(frame).notes
+    )
+
+
 def test_split_is_chosen() -> None:
     frame = _table()
     frame["split"] = ["val"] * 30 + ["test"] * 60

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from pulmoscope.evaluation import (
@@ -67,6 +68,23 @@ def test_system_ds_roc_is_the_balanced_accuracy_of_hard_labels() -> None:
         assert named_estimates(table, (f"balanced_accuracy:{name}",), replicates=20)[
             f"balanced_accuracy:{name}"
         ].value == pytest.approx(value)
+
+
+def test_means_join_the_intervals_of_their_parts() -> None:
+    """Of covid 8 of 10 and 19 of 20, different pictures: Jeffreys' bounds by SciPy, their reaches added as squares."""
+    found = named_estimates(table_of(COUNTS), ("balanced_accuracy:covid", "mean_specificity"), replicates=20)
+    one = found["balanced_accuracy:covid"]
+    parts = [(share, beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5))
+             for share, k, n in ((0.8, 8, 10), (0.95, 19, 20))]  # fmt: skip
+    for end, sign in ((0, -1), (1, 1)):
+        reach = np.sqrt(sum((bounds[end] - share) ** 2 for share, bounds in parts)) / 2
+        assert (one.low, one.high)[end] == pytest.approx(0.875 + sign * reach)
+    assert found["mean_specificity"].low < 0.95 < found["mean_specificity"].high
+    # A class that every picture is of has no specificity, and then there is no mean.
+    whole = named_estimates(
+        table_of(np.array([[3, 1], [0, 0]]), ("a", "b")), ("mean_specificity",), replicates=20
+    )
+    assert np.isnan([whole["mean_specificity"].value, whole["mean_specificity"].low]).all()
 
 
 def test_what_the_table_has_not_is_left_out() -> None:

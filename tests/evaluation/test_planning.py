@@ -31,6 +31,8 @@ def test_what_the_formula_says_nothing_of() -> None:
     # Of n of n Wilson's interval is n / (n + z^2) to 1, so n = z^2 (1 - 2w) / (2w) = 34.6.
     assert plan.wilson.diseased == 35
     assert "undefined" in str(plan)
+    assert "no size for a rate of 0 or 1" in str(plan)
+    assert "no size" not in str(plan_study(sensitivity=0.9, specificity=0.9, half_width=0.05, prevalence=0.2))
     json.dumps(plan.as_dict(), allow_nan=False)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from pulmoscope.workflow.external import External
 
 
 def evaluate(
@@ -18,7 +21,9 @@ def evaluate(
         str | None,
         typer.Option(help="val or test; a part of another cohort, which is judged whole by default."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for what an external validation writes.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json, and with --cohort for the report.")
+    ] = None,
     intervals: Annotated[
         str,
         typer.Option(
@@ -88,9 +93,12 @@ def evaluate(
         judged = Run(run or "")
         evaluation = judged.evaluate(split or "test", intervals=method)
         leaked = is_leaked(judged.cohort)
+    content = evaluation.as_dict() if external is None else external.as_dict()
+    content |= {"leaked_split": True} if leaked else {}
+    if out is not None and external is None:
+        _write(out, content)
     if as_json:
-        content = evaluation.as_dict() if external is None else external.as_dict()
-        print(json.dumps(content | ({"leaked_split": True} if leaked else {}), allow_nan=False))
+        print(json.dumps(content, allow_nan=False))
         return
     if leaked:
         from pulmoscope.workflow.summary import LEAKED
@@ -98,16 +106,33 @@ def evaluate(
         print(LEAKED)
     print(evaluation)
     if external is not None:
-        if external.transport is not None:
-            from pulmoscope.evaluation.transport_words import transport_text
-
-            print(f"\nInternal test and external cohort\n\n{transport_text(external.transport)}")
-        if external.points:
-            from pulmoscope.evaluation.operating_table import points_text
-
-            print(f"\nThe model's operating points\n\n{points_text(external.points, 'external')}")
-        print(f"\nreport: {external.folder / 'report.html'}")
+        _print_external(external)
+    elif out is not None:
+        print(f"\nwritten: {out / 'metrics.json'}")
     print("\nResearch use only.")
+
+
+def _print_external(external: External) -> None:
+    if external.transport is not None:
+        from pulmoscope.evaluation.transport_words import transport_text
+
+        print(f"\nInternal test and external cohort\n\n{transport_text(external.transport)}")
+    if external.points:
+        from pulmoscope.evaluation.operating_table import points_text
+
+        print(f"\nThe model's operating points\n\n{points_text(external.points, 'external')}")
+    print(f"\nreport: {external.folder / 'report.html'}")
+
+
+def _write(out: Path, content: dict[str, Any]) -> None:
+    """``metrics.json`` in a folder that is empty or holds an earlier one."""
+    from pulmoscope.files import exclusive, write_json
+    from pulmoscope.workflow.results_folder import refuse_other_content, refuse_run_or_cohort
+
+    refuse_run_or_cohort(out)
+    refuse_other_content(out, "metrics.json", what="an evaluation")
+    with exclusive(out):
+        write_json(out / "metrics.json", {"use": "Research use only. Not a medical device."} | content)
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
 from pulmoscope.evaluation.brier import Brier, brier_by_class
 from pulmoscope.evaluation.calibration import Binning, bin_codes, bin_edges
 from pulmoscope.evaluation.calibrator_math import log_probabilities
+from pulmoscope.evaluation.intervals import tail_share
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Estimate
 
@@ -69,7 +70,8 @@ def calibration_summary(
     of the sample about as the sample overstates the truth. The lower end of its interval is therefore the reflected
     one, ``2 x estimate`` less the upper percentile (Davison and Hinkley 1997, equation 5.6), and 0 where probabilities
     that are exactly right show as large an ECE in more than one of 40 draws. The upper end is the percentile, which is
-    on the safe side, so the interval holds the truth more often than its level says.
+    on the safe side, so the interval holds the truth more often than its level says. All percentiles are taken further
+    out for few groups (:func:`~pulmoscope.evaluation.intervals.tail_share`).
 
     Args:
         predictions: The rows that are judged.
@@ -99,7 +101,8 @@ def calibration_summary(
             _values(weights.astype(np.float64), columns, sizes)
             for weights in draw_weights(count, replicates, np.random.default_rng(seed))
         ])  # fmt: skip
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        tail = tail_share(level, count)
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
         beyond = [value > np.quantile(one, 0.975) for value, one in zip(values[:2], chance, strict=True)]
         low[:2] = np.where(beyond, np.clip(2 * values[:2] - high[:2], 0, values[:2]), 0)
         high[:2] = np.maximum(high[:2], values[:2])

@@ -88,7 +88,8 @@ def compare_predictions(
         )  # fmt: skip
     codes, groups = group_codes(first.groups)
     judged = {
-        name: evaluate(table, split=None, replicates=min(replicates, REPLICATES), seed=seed)
+        # With evaluate's own replicates, so that a model has one interval wherever it is judged.
+        name: evaluate(table, split=None, seed=seed)
         for name, table in together.tables.items()
     }
     drawn = {
@@ -98,11 +99,12 @@ def compare_predictions(
     right = {name: table.predicted == table.labels for name, table in together.tables.items()}
     compared = _pairs(together, pairs, drawn, right, codes, groups)
     leaderboard = _leaderboard(chosen[0], compared, judged, drawn)
+    notes = (*together.notes, *_same(together, pairs), *_notes(compared, chosen, groups, len(first)))
     settled = () if margin is None else _non_inferiority(compared, chosen, groups, len(first), margin)
     return Comparison(
         split=together.split, classes=first.classes, pictures=len(first), groups=groups, metrics=chosen,
         models=judged, pairs=compared, leaderboard=leaderboard, margin=margin, non_inferiority=settled, level=LEVEL,
-        replicates=replicates, seed=seed, notes=(*together.notes, *_notes(compared, chosen, groups, len(first))),
+        replicates=replicates, seed=seed, notes=notes,
     )  # fmt: skip
 
 
@@ -302,6 +304,19 @@ def _lower_bound(
         return (-high if turned else low), "score"
     # Where no replicate differs there is nothing to bound: few pictures, or two models that never disagree.
     return told.low, "bootstrap"
+
+
+def _same(together: Aligned, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """The pairs that give the same answers, which no test can tell apart however many pictures there are."""
+    notes = []
+    for a, b in pairs:
+        one, other = together.tables[a], together.tables[b]
+        if not np.array_equal(one.predicted, other.predicted):
+            continue
+        soft = one.probabilities, other.probabilities
+        same = soft[0] is not None and soft[1] is not None and np.array_equal(soft[0], soft[1])
+        notes.append(f"{a} and {b} give every picture the same {'probabilities' if same else 'class'}")
+    return notes
 
 
 def _notes(pairs: Sequence[Pair], metrics: Sequence[str], groups: int, pictures: int) -> list[str]:

@@ -73,12 +73,14 @@ def sentence(pair: Pair, comparison: Comparison) -> str:
     figures = ""
     if not math.isnan(told.difference):
         figures = (
-            f"{told.first:.4f} and {told.second:.4f}, difference {show_difference(told)}, {show_p(told.p)}"
+            f"{told.first:.4f} and {told.second:.4f}, difference ({pair.second} minus {pair.first}) "
+            f"{show_difference(told)}, {show_p(told.p)}"
             + (f", after Holm {show_p(told.holm_p)}" if len(comparison.pairs) > 1 else "")
             + "; "
         )
+    of = "" if metric == "accuracy" else "of their accuracy: "
     return (
-        f"{verdict(pair, metric)}: {figures}right in one alone {counts.only_first} : {counts.only_second}, "
+        f"{verdict(pair, metric)}: {figures}{of}right in one alone {counts.only_first} : {counts.only_second}, "
         f"McNemar exact {show_p(counts.exact_p)}, mid-{show_p(counts.mid_p)}."
     )
 

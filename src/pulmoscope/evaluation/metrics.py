@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -217,9 +218,7 @@ def _bootstrapped(
 def _notes(
     table: Predictions, split: str | None, groups: int, intervals: IntervalMethod, found: list[Estimate]
 ) -> tuple[str, ...]:
-    notes = []
-    if split is not None and not table.splits:
-        notes.append("the table names no split: all rows are judged")
+    notes = list(_of_the_table(table, split))
     if groups < len(table):
         note = f"{len(table)} pictures come from {groups} groups (patients), which the bootstrap draws whole"
         if intervals != "patient-bootstrap":
@@ -234,18 +233,6 @@ def _notes(
             if len(table) > 1
             else "one group only: bootstrap intervals are undefined"
         )
-    if table.probabilities is None:
-        notes.append("the table has no probabilities: AUROC is undefined")
-    elif "prediction" in table.frame:
-        other = int((table.probabilities.argmax(axis=1) != table.predicted).sum())
-        if other:
-            notes.append(
-                f"the table's own prediction is not the most probable class in {other} rows; it is what counts"
-            )
-    absent = [name for name, count in zip(table.classes, np.bincount(table.labels, minlength=len(table.classes)),
-                                          strict=True) if not count]  # fmt: skip
-    if absent:
-        notes.append(f"no picture is of class {', '.join(absent)}: its sensitivity and AUROC are undefined")
     if any(one.method == "delong" and np.isnan(one.low) and not np.isnan(one.value) for one in found):
         notes.append(
             "DeLong's interval is undefined where an AUROC is 0 or 1, or rests on one picture of a side"
@@ -258,3 +245,28 @@ def _notes(
             "which is no certainty"
         )
     return tuple(notes)
+
+
+def _of_the_table(table: Predictions, split: str | None) -> Iterator[str]:
+    """What a table lacks, and how its predictions are read."""
+    if split is not None and not table.splits:
+        yield "the table names no split: all rows are judged"
+    soft = table.probabilities
+    if soft is None:
+        yield "the table has no probabilities: AUROC is undefined"
+    elif "prediction" in table.frame:
+        other = int((soft.argmax(axis=1) != table.predicted).sum())
+        if other:
+            yield f"the table's own prediction is not the most probable class in {other} rows; it is what counts"
+    else:
+        tied = int(((soft == soft.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
+        if tied:
+            yield f"in {tied} rows several classes are the most probable: the first of them counts"
+    counts = np.bincount(table.labels, minlength=len(table.classes))
+    absent = [name for name, count in zip(table.classes, counts, strict=True) if not count]
+    if absent:
+        its = "its" if len(absent) == 1 else "their"
+        yield (
+            f"no picture is of class {' or '.join(absent)}: {its} sensitivity and AUROC are undefined, and means over "
+            "the classes leave them out"
+        )

@@ -11,6 +11,7 @@ import numpy as np
 
 from pulmoscope.errors import PulmoscopeError
 from pulmoscope.evaluation.intervals import wilson
+from pulmoscope.evaluation.result import show_level
 
 # A million and a half pictures: narrower than this nobody asks, and the search would not end soon.
 NARROWEST = 0.0008
@@ -77,8 +78,8 @@ class Plan:
     def __str__(self) -> str:
         """The plan as text."""
         lines = [
-            f"{self.level:.0%} intervals of half-width {self.half_width:g} for a sensitivity of {self.sensitivity:g} "
-            f"and a specificity of {self.specificity:g}, at a prevalence of {self.prevalence:g}",
+            f"{show_level(self.level)} intervals of half-width {self.half_width:g} for a sensitivity of "
+            f"{self.sensitivity:g} and a specificity of {self.specificity:g}, at a prevalence of {self.prevalence:g}",
             "",
             f"{'':<22}{'diseased':>10}{'healthy':>10}{'pictures':>10}{f'with {self.assurance:.0%} assurance':>24}",
         ]
@@ -88,6 +89,8 @@ class Plan:
                 for n in (one.diseased, one.healthy, one.total, one.assured)
             ]
             lines.append(f"{title:<22}{cells[0]:>10}{cells[1]:>10}{cells[2]:>10}{cells[3]:>24}")
+        if None in (self.buderer.diseased, self.buderer.healthy):
+            lines.append("Buderer's formula has no size for a rate of 0 or 1; Wilson's interval has")
         lines += [
             "",
             "pictures: to collect so that enough of both kinds are to be expected; with assurance: so that they come",

@@ -146,5 +146,14 @@ class Evaluation:
         return summarise(self)
 
 
+def show_level(level: float) -> str:
+    """A confidence level or promised coverage with all the digits it has.
+
+    >>> show_level(0.95), show_level(0.999)
+    ('95%', '99.9%')
+    """
+    return f"{100 * level:.10g}%"
+
+
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pulmoscope.evaluation.result import show_level
+
 if TYPE_CHECKING:
     from pulmoscope.evaluation.result import Estimate, Evaluation
 
@@ -28,7 +30,8 @@ def summarise(evaluation: Evaluation) -> str:
         what = f"model {evaluation.model}, {what}"
     head = [
         f"{what}: {evaluation.n} pictures, {evaluation.groups} groups, {len(evaluation.classes)} classes",
-        f"{evaluation.level:.0%} intervals: {_METHODS[evaluation.intervals]}; {evaluation.replicates} replicates",
+        f"{show_level(evaluation.level)} intervals: {_METHODS[evaluation.intervals]}; {evaluation.replicates} "
+        "replicates",
         "",
     ]
     shown = evaluation.estimates()

@@ -75,15 +75,15 @@ def _better(curve: DecisionCurve) -> str:
     other = np.maximum(curve.treat_all, 0)
     inside = np.isfinite(curve.low) & (curve.low > other)
     if not inside.any():
-        return "At no threshold does the whole band lie above both acting on everybody and acting on nobody."
+        return "At no threshold does the whole band lie above the lines of acting on everybody and on nobody."
     at = curve.thresholds[inside]
     edges = np.flatnonzero(np.diff(np.flatnonzero(inside)) > 1)
     starts, ends = np.r_[at[0], at[edges + 1]], np.r_[at[edges], at[-1]]
     widest = int(np.argmax(ends - starts))
     more = ", and in parts beyond" if len(starts) > 1 else ""
     return (
-        "The whole band lies above both acting on everybody and acting on nobody for thresholds from "
-        f"{starts[widest]:.2f} to {ends[widest]:.2f}{more}."
+        "The whole band lies above the lines of both acting on everybody and acting on nobody for thresholds from "
+        f"{starts[widest]:.2f} to {ends[widest]:.2f}{more}; those lines are of the same pictures, and have no band."
     )
 
 

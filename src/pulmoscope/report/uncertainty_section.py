@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pulmoscope.evaluation.conformal_table import ConformalReport, Coverage, conformal_report
 from pulmoscope.evaluation.predictions import Predictions
-from pulmoscope.evaluation.result import Estimate
+from pulmoscope.evaluation.result import Estimate, show_level
 from pulmoscope.evaluation.selective_table import JudgedAbstention, SelectiveReport, selective_report
 from pulmoscope.report.figures.coverage_by_class import draw_coverage
 from pulmoscope.report.figures.risk_coverage import CurvePoint, draw_risk_coverage
@@ -138,11 +138,12 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
     marginal, by_class = sets.kinds["marginal"], sets.kinds["by-class"]
     seen = marginal.overall
     chosen_on, judged_on = _PARTS.get(sets.chosen_on, sets.chosen_on), sets.judged_on
-    why = f": there no class is as likely as the true one was in {sets.level:.0%} of the {chosen_on} pictures"
+    level = show_level(sets.level)
+    why = f": there no class is as likely as the true one was in {level} of the {chosen_on} pictures"
     why = why if marginal.empty.value > 0 else ""
     told = [
         f"A conformal set lists the classes that the model cannot rule out. Sets fixed on {chosen_on} to hold the true "
-        f"class of {sets.level:.0%} of pictures hold it in {_percent(seen.seen)} of the {judged_on} pictures; a set "
+        f"class of {level} of pictures hold it in {_percent(seen.seen)} of the {judged_on} pictures; a set "
         f"has {show_number(seen.mean_size, 2)} classes in the mean, {_percent(marginal.single)} have one, "
         f"{_percent(marginal.empty)} none{why}."
     ]
@@ -153,7 +154,7 @@ def coverage_sentences(sets: ConformalReport) -> tuple[str, ...]:
             for name, one in broken.items()
         )
         told.append(
-            f"A threshold of its own promises {sets.level:.0%} to each class, and that does not hold: {shown}. Chance "
+            f"A threshold of its own promises {level} to each class, and that does not hold: {shown}. Chance "
             f"does this to a class in 5 of 100 tests; else the {chosen_on} and {judged_on} pictures of "
             f"{', '.join(broken)} do not look alike to the model, and what is fixed on {chosen_on} need not hold on "
             f"{judged_on}, or anywhere else."

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pulmoscope.errors import RunError, TableError
-from pulmoscope.evaluation.calibration import expected_calibration_error
+from pulmoscope.evaluation.calibration_summary import CalibrationSummary, calibration_summary
 from pulmoscope.evaluation.combine import EnsembleMethod
 from pulmoscope.evaluation.compare_words import show_value
 from pulmoscope.evaluation.ensemble import Ensemble, build_ensemble
-from pulmoscope.evaluation.ensemble_tests import ENSEMBLE, AgainstMember, against_members, log_loss
+from pulmoscope.evaluation.ensemble_tests import ENSEMBLE, AgainstMember, against_members
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.predictions import Predictions
 from pulmoscope.evaluation.result import Evaluation
 from pulmoscope.evaluation.text_table import aligned
-from pulmoscope.files import exclusive, or_null, write_json
+from pulmoscope.files import exclusive, write_json
 from pulmoscope.workflow.compare_run import Contender, leak_warnings, read_contenders
 from pulmoscope.workflow.results_folder import refuse_other_content
 
@@ -32,16 +32,14 @@ class EnsembleReport:
     Attributes:
         ensemble: Its table and how it is made.
         judged: Name to the metrics of each member, then of the ensemble, on the judged part.
-        log_losses: Name to the log loss there.
-        calibration_errors: Name to the expected calibration error there, ten bins of equal width.
+        calibrated: Name to log loss, expected calibration error and Brier score there.
         tests: The ensemble against each member.
         contenders: Where the members came from.
     """
 
     ensemble: Ensemble
     judged: dict[str, Evaluation]
-    log_losses: dict[str, float]
-    calibration_errors: dict[str, float]
+    calibrated: dict[str, CalibrationSummary]
     tests: tuple[AgainstMember, ...]
     contenders: tuple[Contender, ...]
 
@@ -55,8 +53,7 @@ class EnsembleReport:
                 for one in self.contenders
             ],
             "judged": {
-                name: one.as_dict()
-                | {"log_loss": or_null(self.log_losses[name]), "ece": or_null(self.calibration_errors[name])}
+                name: one.as_dict() | {"calibration": self.calibrated[name].as_dict()}
                 for name, one in self.judged.items()
             },
             "against_members": [one.as_dict() for one in self.tests],
@@ -69,10 +66,9 @@ class EnsembleReport:
         part = f"split {made.judged_on}" if made.judged_on else "all rows"
         rows = [["", "accuracy", "macro AUROC", "log loss", "ECE"]]
         for name, one in self.judged.items():
-            shown = [show_value(rate.value, rate.low, rate.high) for rate in (one.accuracy, one.macro_auroc)]
-            rows.append(
-                [name, *shown, f"{self.log_losses[name]:.4f}", f"{self.calibration_errors[name]:.4f}"]
-            )
+            beside = self.calibrated[name]
+            several = (one.accuracy, one.macro_auroc, beside.log_loss, beside.ece_width)
+            rows.append([name, *(show_value(each.value, each.low, each.high) for each in several)])
         lines = [
             f"{how['method']} of {len(made.members)} members, {part}: {first.n} pictures, {first.groups} groups",
             "",
@@ -106,7 +102,7 @@ def ensemble(
         method: ``"mean"``, ``"weighted"`` or ``"stacked"``; the last two are fitted on ``fitted_on``.
         fitted_on: The split of the weights.
         judged_on: The split that judges.
-        replicates: Of the bootstrap.
+        replicates: Of the bootstrap of log loss, ECE and differences.
         seed: Of the bootstrap.
         out: Folder for ``predictions.parquet`` and ``ensemble.json``; None for none.
 
@@ -128,14 +124,16 @@ def ensemble(
         {one.name: one.table for one in contenders}, method=method, fitted_on=fitted_on, judged_on=judged_on
     )
     tables: dict[str, Predictions] = {**made.members, ENSEMBLE: made.judged}
-    judged = {
-        name: evaluate(table, split=None, replicates=replicates, seed=seed) for name, table in tables.items()
-    }
+    # With evaluate's own replicates, so that a model has one interval wherever it is judged.
+    judged = {name: evaluate(table, split=None, seed=seed) for name, table in tables.items()}
     report = EnsembleReport(
         ensemble=made,
         judged=judged,
-        log_losses={name: log_loss(table) for name, table in tables.items()},
-        calibration_errors={name: _ece(table) for name, table in tables.items()},
+        calibrated={
+            name: found
+            for name, table in tables.items()
+            if (found := calibration_summary(table, replicates=replicates, seed=seed)) is not None
+        },
         tests=against_members(made, replicates=replicates, seed=seed),
         contenders=contenders,
     )
@@ -145,11 +143,6 @@ def ensemble(
             # Last: where it stands, the table does too.
             write_json(Path(out) / RESULT, report.as_dict())
     return report
-
-
-def _ece(table: Predictions) -> float:
-    probabilities = table.probabilities
-    return float("nan") if probabilities is None else expected_calibration_error(table.labels, probabilities)
 
 
 def _refuse_folds(sources: Sequence[str | os.PathLike[str]]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pulmoscope
+from pulmoscope.evaluation.result import show_level
 from pulmoscope.explanation import Maps, method_named
 from pulmoscope.report.gallery_page import GalleryPage, GalleryPicture, GallerySection
 from pulmoscope.report.overlay import Panel, as_bytes, draw_row
@@ -81,7 +82,9 @@ def gallery_page(found: Explained) -> GalleryPage:
     ]
     if found.sets is not None:
         count = found.sets.counts[0]
-        facts.append(("Prediction sets", f"{found.sets.level:.0%}, fixed on {count} validation pictures"))
+        facts.append(
+            ("Prediction sets", f"{show_level(found.sets.level)}, fixed on {count} validation pictures")
+        )
     leaked = found.notes.get("leaked_split")
     return GalleryPage(
         title=found.name,
@@ -124,9 +127,10 @@ def _reading(found: Explained) -> list[str]:
             "class beside it."
         )
     if found.sets is not None:
+        level = show_level(found.sets.level)
         said.append(
-            f"The {found.sets.level:.0%} set holds the classes that cannot be ruled out: over many pictures like the "
-            f"validation part, it holds the true class in {found.sets.level:.0%}. Empty: no class is probable enough."
+            f"The {level} set holds the classes that cannot be ruled out: over many pictures like the "
+            f"validation part, it holds the true class in {level}. Empty: no class is probable enough."
         )
     return said
 
@@ -142,7 +146,7 @@ def _picture(found: Explained, row: int) -> GalleryPicture:
     lines = ["  ·  ".join(f"{name} {p:.2f}" for name, p in zip(found.classes, probabilities, strict=True))]
     if found.sets is not None:
         held = found.set_of(row)
-        lines.append(f"{found.sets.level:.0%} set: {' or '.join(held) if held else 'empty'}")
+        lines.append(f"{show_level(found.sets.level)} set: {' or '.join(held) if held else 'empty'}")
     title = f"{given} ({probabilities.max():.2f})"
     title = title if one.label is None else f"true {one.label}, predicted {title}"
     return GalleryPicture(

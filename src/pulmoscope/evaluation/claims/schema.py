@@ -289,8 +289,14 @@ def parse_claims(content: Any, where: str) -> ClaimFile:
     try:
         return ClaimFile.model_validate(content)
     except ValidationError as error:
+        found = error.errors()
+        # Of a list whose entries are wrong it is also said that it is empty.
+        told = [one for one in found if one["type"] != "too_short" or not any(
+            other is not one and other["loc"][: len(one["loc"])] == one["loc"] for other in found)]  # fmt: skip
         raise TableError(
-            f"{where}: {'; '.join(_mistake(one) for one in error.errors())}", code="E_CLAIMS"
+            f"{where}: {'; '.join(map(_mistake, told))}",
+            code="E_CLAIMS",
+            remedy="docs/claims.md has every field, and a file to start from",
         ) from error
 
 
@@ -303,6 +309,8 @@ def _mistake(error: Any) -> str:
     if error["type"] == "value_error":
         said = str(error["ctx"]["error"])
         return f"{place}: {said}" if place else said
+    if error["type"] == "missing":
+        return f"{place}: needed, and not there"
     return f"{place}: {error['msg'].lower()}, got {str(error['input'])[:60]!r}"
 
 

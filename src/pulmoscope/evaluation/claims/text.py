@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pulmoscope.evaluation.claims.audit import Audit
 
 _MARKS = {
-    "consistent": "ok", "relabelled": "RELABELLED", "impossible": "IMPOSSIBLE", "contradiction": "CONTRADICTION",
-    "confounded": "CONFOUNDED", "cannot be judged": "unknown",
+    "consistent": "consistent", "relabelled": "RELABELLED", "impossible": "IMPOSSIBLE",
+    "contradiction": "CONTRADICTION", "confounded": "CONFOUNDED", "cannot be judged": "cannot be judged",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pulmoscope.evaluation.decision import DecisionCurve
+from pulmoscope.evaluation.result import show_level
 from pulmoscope.report.style import (
     FAINT,
     INK,
@@ -50,7 +51,7 @@ def draw_decision_curve(curves: Mapping[str, DecisionCurve], *, disease: str = "
         if np.isfinite(curve.low).any():
             axes.fill_between(
                 curve.thresholds, curve.low, curve.high, color=colour(index), alpha=0.18, linewidth=0,
-                label=f"{curve.level:.0%} interval" if len(drawn) == 1 else None,
+                label=f"{show_level(curve.level)} interval" if len(drawn) == 1 else None,
             )  # fmt: skip
         axes.plot(
             curve.thresholds, curve.model, color=colour(index), linestyle=line(index), linewidth=2.2,
