@@ -52,7 +52,7 @@ from pulmoscope.evaluation import (
 from pulmoscope.evaluation.confusion import overlap_counts, sensitivity_counts
 from pulmoscope.evaluation.influence import Influence, freedom, named_influence
 from pulmoscope.evaluation.intervals import logit_bounds
-from pulmoscope.evaluation.joined_interval import f1_of_overlap
+from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap
 from pulmoscope.evaluation.paired import paired_freedom
 
 Floats = npt.NDArray[np.float64]
@@ -211,28 +211,43 @@ def paired_scores(simulations: int, random: np.random.Generator) -> Iterator[Row
         )  # fmt: skip
 
 
-def rare_classes(simulations: int, random: np.random.Generator) -> Iterator[Row]:
-    """Balanced accuracy of three classes, one of a handful of pictures, which is often right or wrong throughout."""
-    for few, rate in product((3, 5, 10, 20), (0.7, 0.8, 0.9, 0.95)):
-        sizes = (few, 100, 100)
-        interval = cache(joined_sensitivities)
-        drawn = [random.binomial(size, rate, simulations).tolist() for size in sizes]
-        bounds = np.array([interval(right, sizes) for right in zip(*drawn, strict=True)])
-        held = float(((bounds[:, 0] <= rate) & (rate <= bounds[:, 1])).mean())
+def means_over_classes(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """Balanced accuracy and macro F1, one picture a patient; mistakes go to the other classes alike."""
+    rates = (0.7, 0.85, 0.95, 0.985)
+    for few, rate in product((3, 5, 10, 20), rates):
+        yield from of_classes(
+            f"{few}, 100 and 100 pictures", (few, 100, 100), [rate] * 3, simulations, random
+        )
+    for sizes, rate in product(((10,) * 2, (30,) * 2, (100,) * 2, (20,) * 3, (20,) * 5, (12,) * 8), rates):
+        named = f"{len(sizes)} classes of {sizes[0]} pictures"
+        yield from of_classes(named, sizes, [rate] * len(sizes), simulations, random)
+    for few, rare in product((5, 15), (0.4, 0.6, 0.8)):
+        named = f"{few} pictures of rate {rare:g}, 100 and 100 pictures"
+        yield from of_classes(named, (few, 100, 100), [rare, 0.95, 0.95], simulations, random)
+
+
+def of_classes(
+    named: str, sizes: tuple[int, ...], rates: list[float], simulations: int, random: np.random.Generator
+) -> Iterator[Row]:
+    """The rows of one setting: sensitivities ``rates`` of classes of ``sizes`` pictures."""
+    kinds = len(sizes)
+    truth = np.repeat(np.arange(kinds), sizes)
+    wrong = (1 - np.array(rates)) / (kinds - 1)
+    expected = np.array(sizes)[:, None] * (
+        wrong[:, None] + np.eye(kinds) * (np.array(rates) - wrong)[:, None]
+    )
+    true = {"balanced accuracy": float(np.mean(rates)), "macro F1": float(macro_f1(expected))}
+    held: dict[str, list[bool]] = {name: [] for name in true}
+    for _ in range(simulations):
+        hit = random.random(len(truth)) < np.array(rates)[truth]
+        said = np.where(hit, truth, (truth + random.integers(1, kinds, len(truth))) % kinds)
+        for name, low, high, value in joined_of(np.arange(len(truth)), truth, said, len(truth), true, kinds):
+            held[name.removeprefix("joined, ")].append(low <= value + 1e-12 and value - 1e-12 <= high)
+    for name, inside in held.items():
+        setting = f"{named}, rate {rates[-1]:g}"
         yield row(
-            "joined, balanced accuracy with a rare class", f"{few}, 100 and 100 pictures, rate {rate:g}", held,
-            simulations=simulations,
-        )  # fmt: skip
-
-
-def joined_sensitivities(right: tuple[int, ...], of: tuple[int, ...]) -> tuple[float, float]:
-    """Interval of the mean of sensitivities, one picture a patient: a group each for the right and the wrong."""
-    classes = len(right)
-    k = np.zeros((sum(of), classes))
-    n = np.repeat(np.eye(classes), of, axis=0)
-    for index, count in enumerate(right):
-        k[np.flatnonzero(n[:, index])[:count], index] = 1
-    return mean_share_interval(jeffreys, k, n)
+            f"joined, {name}, one picture a patient", setting, float(np.mean(inside)), simulations=simulations
+        )
 
 
 # --- simulated, several pictures a patient ------------------------------------------------------------------
@@ -322,7 +337,8 @@ def true_metrics(kind: Kind, random: np.random.Generator) -> list[dict[str, floa
             "balanced accuracy": float(balanced_accuracy(counts)),
             "macro AUROC": float(macro_auroc(one_vs_rest_auroc(truth, one))),
             RAREST: float(one_vs_rest_auroc(truth, one)[2]),
-            F1_RAREST: float(2 * counts[2, 2] / (counts[2].sum() + counts[:, 2].sum())),
+            # Of the share that F1 rises with: its interval holds the truth when that of F1 does.
+            F1_RAREST: float(counts[2, 2] / (counts[2].sum() + counts[:, 2].sum() - counts[2, 2])),
             "sensitivity": float(counts[2, 2] / counts[2].sum()), "PPV": float(counts[2, 2] / counts[:, 2].sum()),
             "net benefit": float(((truth == 1) & called).mean() - ((truth != 1) & called).mean() * 0.3 / 0.7),
         })  # fmt: skip
@@ -428,7 +444,7 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
             low, high, _ = percentile_interval(one["net benefit"][1:], groups=groups)
             note("decision curve's band, net benefit", low, high, true[0]["net benefit"])
             before = one
-            for name, *ends, value in joined_of(codes, truth, soft[0], groups, true[0]):
+            for name, *ends, value in joined_of(codes, truth, soft[0].argmax(axis=1), groups, true[0]):
                 note(name, *ends, value)
             for name, interval, value, right, of in proportions_of(truth, soft[0], true[0]):
                 k, n = (np.bincount(codes, each, groups) for each in (right & of, of))
@@ -447,24 +463,24 @@ def bootstraps(simulations: int, replicates: int, random: np.random.Generator) -
 
 
 def joined_of(
-    codes: Any, truth: Any, soft: Floats, groups: int, true: dict[str, float]
+    codes: Any, truth: Any, said: Any, groups: int, true: dict[str, float], kinds: int = 3
 ) -> Iterator[tuple[str, float, float, float]]:
-    """Means over the classes from the classes' intervals, and the rarest class's F1: name, bounds and the truth."""
-    cells = counts_by_group(codes, 3 * truth + soft.argmax(axis=1), groups, 9).reshape(-1, 3, 3)
-    right, of = overlap_counts(cells)
+    """Means over the classes from the classes' intervals: name, bounds and the truth."""
+    cells = counts_by_group(codes, kinds * truth + said, groups, kinds**2).reshape(-1, kinds, kinds)
     name = "balanced accuracy"
     yield f"joined, {name}", *mean_share_interval(jeffreys, *sensitivity_counts(cells)), true[name]
-    yield "joined, macro F1", *mean_share_interval(jeffreys, right, of, scale=f1_of_overlap), true["macro F1"]
-    k, n = right[:, 2], of[:, 2]
-    low, high = f1_of_overlap(clustered_interval(wilson, k.sum(), n.sum(), effective_size(k, n)))
-    yield f"Wilson, {F1_RAREST} at the effective size", float(low), float(high), true[F1_RAREST]
+    bounds = mean_share_interval(
+        jeffreys, *overlap_counts(cells), scale=f1_of_overlap, unmoved=f1_likeness(kinds)
+    )
+    yield "joined, macro F1", *bounds, true["macro F1"]
 
 
 def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:
     """Name, interval, true value, pictures that count as right and pictures that the rate is of."""
     said = soft.argmax(axis=1)
     of = {"accuracy": (said == truth, truth >= 0), "sensitivity": (said == 2, truth == 2),
-          "PPV": (truth == 2, said == 2)}  # fmt: skip
+          "PPV": (truth == 2, said == 2),
+          F1_RAREST: ((truth == 2) & (said == 2), (truth == 2) | (said == 2))}  # fmt: skip
     for (name, (right, among)), (title, interval) in product(
         of.items(), (("Wilson", wilson), ("Clopper-Pearson", clopper_pearson))
     ):
@@ -516,7 +532,7 @@ def main() -> None:
     rows: list[Row] = []
     for part in (
         proportions(), of_four_counts(), areas(chosen.simulations, random), paired_scores(chosen.simulations, random),
-        rare_classes(chosen.simulations, random), few_patients(chosen.simulations, random),
+        means_over_classes(chosen.simulations, random), few_patients(chosen.simulations, random),
         bootstraps(chosen.simulations, chosen.replicates, random),
     ):  # fmt: skip
         for one in part:

@@ -212,11 +212,12 @@ def judge_ensemble(tables: dict[str, Predictions], method: str) -> dict[str, Any
     """One way to combine the seeds, tested against each."""
     made = build_ensemble(tables, method=method)
     judged = {**made.members, "ensemble": made.judged}
+    sums = {name: calibrated(one) for name, one in judged.items()}
     return {
         "combination": made.combination.as_dict() if method != "stacked" else {"method": method},
         "accuracy": {name: float((one.predicted == one.labels).mean()) for name, one in judged.items()},
-        "log_loss": {name: calibrated(one).log_loss.value for name, one in judged.items()},
-        "ece_width": {name: calibrated(one).ece_width.value for name, one in judged.items()},
+        "log_loss": {name: one.log_loss.value for name, one in sums.items()},
+        "ece_width": {name: one.ece_width.value for name, one in sums.items()},
         "against_members": [one.as_dict() for one in against_members(made, replicates=REPLICATES)],
     }
 

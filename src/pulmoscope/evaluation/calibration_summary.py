@@ -103,7 +103,9 @@ def calibration_summary(
         ])  # fmt: skip
         tail = tail_share(level, count)
         low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-        beyond = [value > np.quantile(one, 0.975) for value, one in zip(values[:2], chance, strict=True)]
+        beyond = [
+            value > np.quantile(one, (1 + level) / 2) for value, one in zip(values[:2], chance, strict=True)
+        ]
         low[:2] = np.where(beyond, np.clip(2 * values[:2] - high[:2], 0, values[:2]), 0)
         high[:2] = np.maximum(high[:2], values[:2])
     found = [

@@ -20,6 +20,7 @@ EnsembleMethod = Literal["mean", "weighted", "stacked"]
 #: Log loss in nats within which the weights are of the best ones.
 WEIGHTS_WITHIN = 1e-6
 _MOST_STEPS = 100_000
+_NEGLIGIBLE = 1e-3
 
 
 class Combination(Protocol):
@@ -137,7 +138,8 @@ def fit_weights(truth: IntArray, members: FloatArray) -> Weighted:
 
     The loss is convex in the weights. Expectation maximisation of mixing proportions (Dempster, Laird and Rubin 1977,
     JRSS B 39:1, section 4.3) lowers it at each step and stays on the simplex; it ends where the loss is within
-    :data:`WEIGHTS_WITHIN` of the least, as the largest slope shows: by convexity no weights are better by more.
+    :data:`WEIGHTS_WITHIN` of the least, as the largest slope shows: by convexity no weights are better by more. Weights
+    below a thousandth become 0 where the loss rises by no more than that.
 
     Args:
         truth: (N,) integers in [0, C), N of at least 1.
@@ -156,6 +158,11 @@ def fit_weights(truth: IntArray, members: FloatArray) -> Weighted:
             break
         weights = weights * gain
     weights = weights / weights.sum()
+    # The steps never reach 0; a member that is worth nothing gets nothing.
+    fewer = np.where(weights < _NEGLIGIBLE, 0.0, weights)
+    fewer = fewer / fewer.sum()
+    if (np.log(weights @ of_truth) - np.log(fewer @ of_truth)).mean() <= WEIGHTS_WITHIN:
+        weights = fewer
     return Weighted(method="weighted", weights=tuple(float(one) for one in weights))
 
 

@@ -65,7 +65,8 @@ def compare_predictions(
         split: The rows to compare; None for all.
         metrics: Names of :func:`~pulmoscope.evaluation.replicated_metric`; the first decides the leaderboard.
         margin: In (0, 1): a model that is worse by less is called non-inferior. None to leave that out.
-        replicates: Of the bootstrap, at least 1.
+        replicates: Of the bootstrap of differences, at least 1; a model's own interval is that of
+            :func:`~pulmoscope.evaluation.evaluate`.
         seed: Of the bootstrap: all models see the same draws.
 
     Raises:
@@ -92,12 +93,8 @@ def compare_predictions(
         name: evaluate(table, split=None, seed=seed)
         for name, table in together.tables.items()
     }
-    drawn = {
-        name: _draw(table, kernels, codes, groups, replicates=replicates, seed=seed)
-        for name, table in together.tables.items()
-    }
-    right = {name: table.predicted == table.labels for name, table in together.tables.items()}
-    compared = _pairs(together, pairs, drawn, right, codes, groups)
+    drawn = _draw(together, kernels, codes, groups, replicates=replicates, seed=seed)
+    compared = _pairs(together, pairs, drawn, codes, groups)
     leaderboard = _leaderboard(chosen[0], compared, judged, drawn)
     notes = (*together.notes, *_same(together, pairs), *_notes(compared, chosen, groups, len(first)))
     settled = () if margin is None else _non_inferiority(compared, chosen, groups, len(first), margin)
@@ -106,6 +103,17 @@ def compare_predictions(
         models=judged, pairs=compared, leaderboard=leaderboard, margin=margin, non_inferiority=settled, level=LEVEL,
         replicates=replicates, seed=seed, notes=notes,
     )  # fmt: skip
+
+
+def paired_tests(
+    first: Predictions, second: Predictions, *, metrics: Sequence[str], replicates: int, seed: int
+) -> Pair:
+    """The tests of :func:`compare_predictions` of one pair alone, whose models are not judged."""
+    together = align({"first": first, "second": second}, split=None)
+    codes, groups = group_codes(together.first.groups)
+    kernels = _kernels(metrics, together.first.classes)
+    drawn = _draw(together, kernels, codes, groups, replicates=replicates, seed=seed)
+    return _pairs(together, [("first", "second")], drawn, codes, groups)[0]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,6 +135,22 @@ def _kernels(metrics: Sequence[str], classes: Sequence[str]) -> dict[str, Metric
 
 
 def _draw(
+    together: Aligned,
+    kernels: Mapping[str, Metric],
+    codes: npt.NDArray[np.int64],
+    groups: int,
+    *,
+    replicates: int,
+    seed: int,
+) -> dict[str, dict[str, _Drawn]]:
+    """Every metric of every model."""
+    return {
+        name: _draw_one(table, kernels, codes, groups, replicates=replicates, seed=seed)
+        for name, table in together.tables.items()
+    }
+
+
+def _draw_one(
     table: Predictions,
     kernels: Mapping[str, Metric],
     codes: npt.NDArray[np.int64],
@@ -159,11 +183,11 @@ def _pairs(
     together: Aligned,
     pairs: Sequence[tuple[str, str]],
     drawn: Mapping[str, Mapping[str, _Drawn]],
-    right: Mapping[str, npt.NDArray[np.bool_]],
     codes: npt.NDArray[np.int64],
     groups: int,
 ) -> tuple[Pair, ...]:
     """Every test of every pair; Holm's correction over all tests of a kind."""
+    right = {name: table.predicted == table.labels for name, table in together.tables.items()}
     tested = [mcnemar(right[a], right[b]) for a, b in pairs]
     exact, mid = holm([one.exact_p for one in tested]), holm([one.mid_p for one in tested])
     differences: list[dict[str, MetricDifference]] = [{} for _ in pairs]

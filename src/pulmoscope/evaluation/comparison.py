@@ -192,7 +192,7 @@ class Comparison:
         margin: In [0, 1]; None where non-inferiority was not asked for.
         non_inferiority: Both ways of every pair and metric; empty without a margin.
         level: Of every interval.
-        replicates: Of the bootstrap.
+        replicates: Of the bootstrap of differences.
         seed: Of the bootstrap.
         notes: What a reader of the numbers must know.
     """

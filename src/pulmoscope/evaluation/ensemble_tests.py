@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pulmoscope.evaluation.bootstrap import draw_weights, group_codes
 from pulmoscope.evaluation.calibrator_math import FLOOR
-from pulmoscope.evaluation.compare import compare_predictions
+from pulmoscope.evaluation.compare import paired_tests
 from pulmoscope.evaluation.compare_words import metric_title, show_difference
 from pulmoscope.evaluation.comparison import MetricDifference
 from pulmoscope.evaluation.ensemble import Ensemble
@@ -77,10 +77,7 @@ def against_members(
     for name, member in ensemble.members.items():
         # Weights of 1 and 0 leave one member but for rounding, which is nothing to be tested.
         beside = member if np.allclose(_soft(member), _soft(judged), rtol=0, atol=_ROUNDING) else judged
-        compared = compare_predictions(
-            {f"member {name}": member, ENSEMBLE: beside}, split=None, metrics=METRICS, replicates=replicates,
-            seed=seed,
-        ).pairs[0]  # fmt: skip
+        compared = paired_tests(member, beside, metrics=METRICS, replicates=replicates, seed=seed)
         loss = _log_loss_difference(member, beside, replicates=replicates, seed=seed)
         found.append(
             AgainstMember(
@@ -134,6 +131,6 @@ def _sentence(member: str, metric: str, told: MetricDifference) -> str:
     else:
         verdict = f"the ensemble and {member} cannot be told apart by {title}"
     return (
-        f"{verdict}: {told.second:.4f} and {told.first:.4f}, difference {show_difference(told)}, {show_p(told.p)}, "
-        f"after Holm {show_p(told.holm_p)}"
+        f"{verdict}: {told.second:.4f} and {told.first:.4f}, difference (ensemble minus {member}) "
+        f"{show_difference(told)}, {show_p(told.p)}, after Holm over the members {show_p(told.holm_p)}"
     )

@@ -148,7 +148,8 @@ def named_influence(
     name, _, label = metric.partition(":")
     if name not in BY_INFLUENCE or bool(label) != (name == "auroc"):
         return None
-    found = influences(truth, predicted, probabilities, codes, groups).get(name)
+    soft = None if name == "balanced_accuracy" else probabilities
+    found = influences(truth, predicted, soft, codes, groups).get(name)
     return None if found is None else found[list(classes).index(label) if label else 0]
 
 

@@ -8,55 +8,69 @@ import numpy as np
 import numpy.typing as npt
 
 from pulmoscope.evaluation.clustered import Interval, clustered_interval, effective_size
-from pulmoscope.evaluation.confusion import mean_defined, ratio
+from pulmoscope.evaluation.confusion import ratio
 from pulmoscope.evaluation.intervals import FloatArray
 
 
 def mean_interval(
-    values: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, moved: npt.ArrayLike
+    values: npt.ArrayLike,
+    low: npt.ArrayLike,
+    high: npt.ArrayLike,
+    moved: npt.ArrayLike,
+    *,
+    unmoved: float = 0.0,
 ) -> tuple[float, float]:
-    """Interval of the mean of M numbers whose intervals are known: the method of variance estimates recovery.
+    """Interval of the mean of M numbers whose intervals are known, the wider of two ways on each side.
 
-    With means over the M of value, lower and upper bound, and r the correlation of two numbers' errors::
+    The method of variance estimates recovery (Zou and Donner 2008, Statistics in Medicine 27:1693), with r the
+    correlation of two numbers' errors::
 
         low  = mean - sqrt(sum_ij r_ij (value_i - low_i) (value_j - low_j)) / M
         high = mean + sqrt(sum_ij r_ij (high_i - value_i) (high_j - value_j)) / M
 
-    (Zou and Donner 2008, Statistics in Medicine 27:1693). What a bootstrap cannot see it keeps: a rate of 1 never
-    varies among replicates, but its lower bound is not 1.
+    It keeps what a bootstrap cannot see: a rate of 1 never varies among replicates, but its lower bound is not 1. It
+    also hands the skew of each number's interval on to the mean whole, and with many numbers near 1 the upper bound is
+    then too low: variances add, and third moments do too, so a mean is less skew than its parts. With half widths h_i
+    and skews s_i, by how much an interval's middle lies below its value, the second way is::
+
+        mean - s -+ h,  h = sqrt(sum_ij r_ij h_i h_j) / M,  s = sum_i s_i h_i^2 / sum_i h_i^2 / M
 
     Args:
-        values: (M,); NaN where undefined, which are left out.
+        values: (M,), in [0, 1]; NaN where undefined, which are left out.
         low: Lower bounds, (M,).
         high: Upper bounds, (M,).
-        moved: What each group adds to the error of each, (G, M), on any scale: only correlations are taken from it. A
-            number that no group moves is taken as independent of the others.
+        moved: What each group adds to the error of each, (G, M), on any scale: only correlations are taken from it. One
+            below 0 counts as 0: of few groups it is a guess, which could take all width away.
+        unmoved: The correlation with a number that no group moves, in [0, 1].
 
     Returns:
-        Lower and upper bound; NaN where nothing is defined, or a bound of what is.
+        Lower and upper bound in [0, 1]; NaN where nothing is defined, or a bound of what is.
 
     >>> low, high = mean_interval([0.5, 1.0], [0.3, 0.8], [0.7, 1.0], [[1, 0], [-1, 0]])
     >>> f"{low:.3f} {high:.3f}"
-    '0.609 0.850'
+    '0.609 0.852'
     """
     point = np.asarray(values, np.float64)
     known = ~np.isnan(point)
     if not known.any():
         return float("nan"), float("nan")
-    middle = float(mean_defined(point))
+    point = point[known]
+    down = point - np.asarray(low, np.float64)[known]
+    up = np.asarray(high, np.float64)[known] - point
     adds = np.nan_to_num(np.asarray(moved, np.float64)[:, known])
     product = adds.T @ adds
     length = np.sqrt(np.outer(np.diag(product), np.diag(product)))
-    likeness = np.nan_to_num(ratio(product, length))
+    likeness = np.clip(np.where(length > 0, ratio(product, length), unmoved), 0.0, 1.0)
     np.fill_diagonal(likeness, 1.0)
-    down, up = (
-        np.sqrt(max(float(reach @ likeness @ reach), 0.0)) / known.sum()
-        for reach in (
-            point[known] - np.asarray(low, np.float64)[known],
-            np.asarray(high, np.float64)[known] - point[known],
-        )
-    )
-    return middle - float(down), middle + float(up)
+
+    def joined(reach: FloatArray) -> float:
+        return float(np.sqrt(reach @ likeness @ reach)) / len(point)
+
+    half, skew = (up + down) / 2, (down - up) / 2
+    shift = float(ratio((skew * half**2).sum(), (half**2).sum() * len(point)))
+    middle, reach = float(point.mean()), joined(half)
+    below, above = np.fmax(joined(down), reach + shift), np.fmax(joined(up), reach - shift)
+    return max(middle - float(below), 0.0), min(middle + float(above), 1.0)
 
 
 def mean_share_interval(
@@ -66,6 +80,7 @@ def mean_share_interval(
     level: float = 0.95,
     *,
     scale: Callable[[npt.ArrayLike], FloatArray] = np.asarray,
+    unmoved: float = 0.0,
 ) -> tuple[float, float]:
     """:func:`mean_interval` of M proportions of pictures, each at its effective sample size.
 
@@ -76,6 +91,7 @@ def mean_share_interval(
         trials: n of each, (G, M).
         level: Of the interval, in (0, 1).
         scale: What is averaged, a function that rises with the proportion, as :func:`f1_of_overlap`.
+        unmoved: As in :func:`mean_interval`: 0 for proportions of different pictures, :func:`f1_likeness` for F1.
 
     Returns:
         Lower and upper bound; NaN where no proportion has pictures.
@@ -90,7 +106,18 @@ def mean_share_interval(
     share = ratio(right, of)
     low, high = clustered_interval(interval, right, of, effective_size(k, n, level), level)
     # Of what rises with a share the errors are correlated as those of the shares, to first order.
-    return mean_interval(scale(share), scale(low), scale(high), k - share * n)
+    return mean_interval(scale(share), scale(low), scale(high), k - share * n, unmoved=unmoved)
+
+
+def f1_likeness(classes: int) -> float:
+    """How alike the errors of two classes' F1 are where none has been seen: each mistake is of two of the K classes.
+
+    With mistakes spread evenly 1 / (K - 1): of two classes both F1 fall by every mistake.
+
+    >>> f1_likeness(2), f1_likeness(3)
+    (1.0, 0.5)
+    """
+    return 1 / max(classes - 1, 1)
 
 
 def f1_of_overlap(share: npt.ArrayLike) -> FloatArray:

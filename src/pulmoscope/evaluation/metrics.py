@@ -18,7 +18,7 @@ from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
 from pulmoscope.evaluation.influence import Influence, freedom, influences
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, jeffreys, wilson
-from pulmoscope.evaluation.joined_interval import f1_of_overlap, mean_share_interval
+from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap, mean_share_interval
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
 
@@ -83,8 +83,10 @@ def evaluate(
 
     counts = rates.confusion_matrix(truth, predicted, size)
     areas = np.full(size, np.nan) if probabilities is None else one_vs_rest_auroc(truth, probabilities)
+    # Only AUROCs are drawn, unless all is asked for.
+    many = replicates if method == "patient-bootstrap" or probabilities is not None else 0
     drawn = resample(
-        draw_weights(groups, replicates, np.random.default_rng(seed)),
+        draw_weights(groups, many, np.random.default_rng(seed)),
         truth=truth, predicted=predicted, probabilities=probabilities, groups=codes, classes=size,
     )  # fmt: skip
     by_group = rates.confusion_by_group(truth, predicted, codes, classes=size, groups=groups)
@@ -99,16 +101,13 @@ def evaluate(
         for index, name in enumerate(table.classes)
     }
     notes = _notes(table, split, groups, method, [one for several in found.values() for one in several])
-    notes += (
-        ()
-        if method != "patient-bootstrap"
-        else tuple(
-            f"{'all' if one.sensitivity.value else 'none of the'} {one.support} pictures of {name} are right: the "
-            "bootstrap of the balanced accuracy takes that for certain, --intervals default does not"
+    if method == "patient-bootstrap" and not np.isnan(found["balanced_accuracy"][0].low):
+        notes += tuple(
+            f"{'all' if one.sensitivity.value else 'none of the'} pictures of {name} ({one.support}) are right: the "
+            "bootstrap of balanced accuracy and macro F1 takes that for certain, --intervals default does not"
             for name, one in by_class.items()
             if one.sensitivity.value in (0, 1)
         )
-    )
     return Evaluation(
         n=len(table), groups=groups, split=used_split, model=table.models[0] if table.models else None,
         **{name: found[name][0] for name in OVERALL}, classes=by_class, confusion=counts, level=LEVEL,
@@ -195,9 +194,11 @@ def _of_counts(
     exact = method == "exact"
     bounds: Interval = clopper_pearson if exact else jeffreys if name in _MEANS else wilson
     k, n = (np.asarray(one, np.float64) for one in _PROPORTIONS[_MEANS.get(name, name)](by_group))
-    scale = f1_of_overlap if name.endswith("f1") else np.asarray
+    of_f1 = _MEANS.get(name, name) == "f1"
+    scale = f1_of_overlap if of_f1 else np.asarray
     if name in _MEANS:
-        joined = mean_share_interval(bounds, k, n, LEVEL, scale=scale)
+        alike = f1_likeness(k.shape[1]) if of_f1 else 0.0
+        joined = mean_share_interval(bounds, k, n, LEVEL, scale=scale, unmoved=alike)
         return np.array(joined[:1]), np.array(joined[1:]), "joined"
     low, high = clustered_interval(bounds, k.sum(axis=0), n.sum(axis=0), effective_size(k, n, LEVEL), LEVEL)
     return np.atleast_1d(scale(low)), np.atleast_1d(scale(high)), "clopper-pearson" if exact else "wilson"
@@ -220,10 +221,13 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = list(_of_the_table(table, split))
     if groups < len(table):
-        note = f"{len(table)} pictures come from {groups} groups (patients), which the bootstrap draws whole"
+        several = "groups (patients)" if groups > 1 else "group (patient)"
+        note = f"{len(table)} pictures come from {groups} {several}, which the bootstrap draws whole"
         if intervals != "patient-bootstrap":
-            note += "; Wilson" if intervals == "default" else "; exact"
-            note += " intervals are those of the effective sample size, which the likeness of such pictures lowers"
+            note += (
+                "; intervals of rates, F1 and their means are those of the effective sample size, which the likeness "
+                "of such pictures lowers"
+            )
         if intervals == "exact" and table.probabilities is not None:
             note += "; DeLong's take pictures as independent and are too narrow: patient-bootstrap does not"
         notes.append(note)
@@ -265,8 +269,11 @@ def _of_the_table(table: Predictions, split: str | None) -> Iterator[str]:
     counts = np.bincount(table.labels, minlength=len(table.classes))
     absent = [name for name, count in zip(table.classes, counts, strict=True) if not count]
     if absent:
-        its = "its" if len(absent) == 1 else "their"
+        its, it = ("its", "it") if len(absent) == 1 else ("their", "them")
+        said = {table.classes[index] for index in np.unique(table.predicted)}
+        zero = " and ".join(name for name in absent if name in said)
         yield (
-            f"no picture is of class {' or '.join(absent)}: {its} sensitivity and AUROC are undefined, and means over "
-            "the classes leave them out"
+            f"no picture is of class {' or '.join(absent)}: {its} sensitivity and AUROC are undefined, and the means "
+            f"of those over the classes leave {it} out"
+            + (f"; macro F1 counts {zero}, which some pictures are called, as 0" if zero else "")
         )

@@ -17,8 +17,10 @@ _NAMES: Mapping[str, str] = {
     "npv": "NPV", "f1": "F1", "auroc": "AUROC",
 }  # fmt: skip
 _METHODS = {
-    "default": "Wilson for rates, joined for their means, bootstrap over groups (*) for AUROC",
-    "exact": "Clopper-Pearson for rates, joined for their means, DeLong or bootstrap over groups (*) for AUROC",
+    "default": "Wilson for rates and F1; means over classes join the classes' intervals; AUROC by bootstrap over "
+    "groups (*)",
+    "exact": "Clopper-Pearson for rates and F1; means over classes join the classes' intervals; AUROC by DeLong or "
+    "bootstrap over groups (*)",
     "patient-bootstrap": "bootstrap over groups",
 }
 
@@ -42,7 +44,8 @@ def summarise(evaluation: Evaluation) -> str:
     for name, estimate in shown.items():
         if name.startswith("sensitivity ("):
             lines.append("")
-        lines.append(f"{titles[name]:<{width}}  {_rate(estimate, marked):<22}  n={estimate.n}".rstrip())
+        of = " of it or called so" if name.startswith("f1") and estimate.method != "bootstrap" else ""
+        lines.append(f"{titles[name]:<{width}}  {_rate(estimate, marked):<22}  n={estimate.n}{of}".rstrip())
     notes = [f"note: {note}" for note in evaluation.notes]
     dropped = {titles[name]: one.undefined_replicates for name, one in shown.items()
                if one.undefined_replicates and not np.isnan(one.value)}  # fmt: skip

@@ -129,11 +129,7 @@ def ensemble(
     report = EnsembleReport(
         ensemble=made,
         judged=judged,
-        calibrated={
-            name: found
-            for name, table in tables.items()
-            if (found := calibration_summary(table, replicates=replicates, seed=seed)) is not None
-        },
+        calibrated={name: _calibrated(table, replicates, seed) for name, table in tables.items()},
         tests=against_members(made, replicates=replicates, seed=seed),
         contenders=contenders,
     )
@@ -143,6 +139,13 @@ def ensemble(
             # Last: where it stands, the table does too.
             write_json(Path(out) / RESULT, report.as_dict())
     return report
+
+
+def _calibrated(table: Predictions, replicates: int, seed: int) -> CalibrationSummary:
+    found = calibration_summary(table, replicates=replicates, seed=seed)
+    if found is None:
+        raise ValueError("members of an ensemble have probabilities")
+    return found
 
 
 def _refuse_folds(sources: Sequence[str | os.PathLike[str]]) -> None:

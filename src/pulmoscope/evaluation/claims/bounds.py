@@ -12,10 +12,15 @@ import numpy as np
 
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.claims.definitions import Counts, Definition, IntArray
-from pulmoscope.evaluation.intervals import percentile_interval, wilson
-from pulmoscope.evaluation.named import mean_ovr_accuracy, mean_specificity, ovr_balanced_accuracy
+from pulmoscope.evaluation.intervals import jeffreys, percentile_interval, wilson
+from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap, mean_interval
 
 _REPLICATES = 2_000
+_JOINED = {
+    "balanced_accuracy": rates.sensitivity_counts, "macro_specificity": rates.specificity_counts,
+    "macro_f1": rates.overlap_counts,
+}  # fmt: skip
+_OF_A_CLASS = {"ppv": rates.ppv_counts, "npv": rates.npv_counts, "f1": rates.overlap_counts}
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -94,7 +99,8 @@ def definition_interval(
         confusion: The matrix, or one that fits; None where there is none.
 
     Returns:
-        Wilson's where the denominator is known from the class counts (and for PPV and NPV from the matrix); a
+        Wilson's where the denominator is known from the class counts (and for PPV, NPV and F1 from the matrix); those
+        of the parts joined for means over classes (:func:`~pulmoscope.evaluation.joined_interval.mean_interval`); a
         percentile bootstrap that draws each class anew from the matrix for the rest; None without a matrix.
     """
     counts = Counts(supports)
@@ -103,27 +109,61 @@ def definition_interval(
     if len(terms) == 1 and terms[0].below.fixed:
         return proportion_interval(low, high, terms[0].below.constant)
     if definition.family == "mean_ovr_accuracy":
-        size = counts.size
-        inner = proportion_interval(1 - (1 - low) * size / 2, 1 - (1 - high) * size / 2, counts.n)
-        if inner is None:
-            return None
-        ends = [1 - 2 * (1 - end) / size for end in (inner.low, inner.high)]
-        return Interval(low=ends[0], high=ends[1], method="Wilson of the accuracy", n=counts.n)
-    if confusion is None:
+        return _of_accuracy(counts, low, high)
+    return None if confusion is None else _of_matrix(definition, confusion)
+
+
+def _of_accuracy(counts: Counts, low: Fraction, high: Fraction) -> Interval | None:
+    """Of the mean one-vs-rest accuracy, which is linear in the accuracy."""
+    size = counts.size
+    inner = proportion_interval(1 - (1 - low) * size / 2, 1 - (1 - high) * size / 2, counts.n)
+    if inner is None:
         return None
-    if definition.family in ("ppv", "npv") and definition.index is not None:
-        kernel = rates.ppv_counts if definition.family == "ppv" else rates.npv_counts
-        k, n = (int(one[definition.index]) for one in kernel(confusion))
-        return proportion_interval(Fraction(k, n), Fraction(k, n), n) if n else None
-    return _resampled(definition, confusion)
+    ends = [1 - 2 * (1 - end) / size for end in (inner.low, inner.high)]
+    return Interval(low=ends[0], high=ends[1], method="Wilson of the accuracy", n=counts.n)
+
+
+def _of_matrix(definition: Definition, confusion: IntArray) -> Interval | None:
+    family, at = definition.family, definition.index
+    if family in _JOINED or family == "ovr_balanced_accuracy":
+        return _joined(definition, confusion)
+    if at is None or family not in _OF_A_CLASS:
+        return _resampled(definition, confusion)
+    right, of = (int(one[at]) for one in _OF_A_CLASS[family](confusion))
+    if not of:
+        return None
+    if family == "f1":
+        low, high = f1_of_overlap(np.array(wilson(right, of))).tolist()
+        return Interval(low=low, high=high, method="Wilson", n=of)
+    return proportion_interval(Fraction(right, of), Fraction(right, of), of)
+
+
+def _joined(definition: Definition, confusion: IntArray) -> Interval | None:
+    """Of a mean of proportions, one picture a patient; a cell's pictures are alike, so cells stand for them."""
+    size = len(confusion)
+    cells = np.eye(size * size).reshape(-1, size, size)
+    pictures = np.asarray(confusion, np.float64).ravel()
+    if definition.family == "ovr_balanced_accuracy":
+        at = definition.index or 0
+        both = rates.sensitivity_counts(cells), rates.specificity_counts(cells)
+        k, n = (np.stack([one[side][:, at] for one in both], axis=1) for side in (0, 1))
+    else:
+        k, n = (np.asarray(one, np.float64) for one in _JOINED[definition.family](cells))
+    right, of = pictures @ k, pictures @ n
+    share = rates.ratio(right, of)
+    f1 = definition.family == "macro_f1"
+    ends = [share, *jeffreys(right, of)]
+    value, low, high = (f1_of_overlap(one) for one in ends) if f1 else ends
+    moved = np.sqrt(pictures)[:, None] * (k - share * n)
+    bounds = mean_interval(value, low, high, moved, unmoved=f1_likeness(size) if f1 else 0.0)
+    if math.isnan(bounds[0]):
+        return None
+    return Interval(
+        low=bounds[0], high=bounds[1], method="the classes' intervals joined", n=int(confusion.sum())
+    )
 
 
 def _resampled(definition: Definition, confusion: IntArray) -> Interval | None:
-    kernels = {
-        "balanced_accuracy": rates.balanced_accuracy, "macro_specificity": mean_specificity,
-        "macro_f1": rates.macro_f1, "f1": rates.f1, "mean_ovr_accuracy": mean_ovr_accuracy,
-        "ovr_balanced_accuracy": ovr_balanced_accuracy,
-    }  # fmt: skip
     rng = np.random.default_rng(0)
     rows = [
         rng.multinomial(
@@ -132,12 +172,7 @@ def _resampled(definition: Definition, confusion: IntArray) -> Interval | None:
         for row in confusion
     ]
     drawn = np.stack(rows, axis=1)
-    kernel = kernels.get(definition.family)
-    if kernel is not None:
-        values = np.asarray(kernel(drawn))
-        values = values if definition.index is None else values[:, definition.index]
-    else:
-        values = np.array([float(definition.of(one)) for one in drawn[: _REPLICATES // 4]])
+    values = np.array([float(definition.of(one)) for one in drawn[: _REPLICATES // 4]])
     low, high, _ = percentile_interval(values)
     if math.isnan(low) or low == high:
         return None
