@@ -385,13 +385,13 @@ def test_an_evaluation_is_written_where_asked_and_nothing_else_is_replaced(
     table = run / "predictions.parquet"
     for given in ((run,), ("--predictions", table)):
         said = command.done("evaluate", *given, "--out", tmp_path / "judged")
-        assert f"written: {tmp_path / 'judged' / 'metrics.json'}" in said
-        found = json.loads((tmp_path / "judged" / "metrics.json").read_text())
+        assert f"written: {tmp_path / 'judged' / 'evaluation.json'}" in said
+        found = json.loads((tmp_path / "judged" / "evaluation.json").read_text())
         printed = json.loads(command.done("evaluate", *given, "--json"))
         assert found == printed | {"use": "Research use only. Not a medical device."}
     command.refused("E_RUN_EXISTS", "evaluate", run, "--out", run)
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "notes.txt").write_text("mine")
+    (tmp_path / "other" / "metrics.json").write_text("{}")
     command.refused("E_RUN_EXISTS", "evaluate", run, "--out", tmp_path / "other")
     assert contents(run) == before
 

@@ -276,14 +276,16 @@ def test_what_a_table_lacks_is_said() -> None:
     frame.loc[:4, [f"p_{name}" for name in CLASSES]] = 1 / 3
     notes = evaluate(frame, replicates=5).notes
     assert (
-        "no picture is of class covid: its sensitivity and AUROC are undefined, and means over the classes leave them "
-        "out"
+        "no picture is of class covid: its sensitivity and AUROC are undefined, and the means of those over the "
+        "classes leave it out; macro F1 counts covid, which some pictures are called, as 0"
     ) in notes
     assert "in 5 rows several classes are the most probable: the first of them counts" in notes
     frame["label"] = "normal"
     assert any(
         "no picture is of class covid or pneumonia: their sens" in note for note in evaluate(frame).notes
     )
+    hard = frame[["image_id"]].assign(label=["normal"] * 89 + ["covid"], prediction="normal")
+    assert not any("macro F1" in note for note in evaluate(hard.assign(label="normal")).notes)
 
 
 def test_split_is_chosen() -> None:
@@ -338,6 +340,6 @@ def test_a_class_that_is_always_right_is_no_certainty() -> None:
     assert not [note for note in found.notes if "for certain" in note]
     drawn = evaluate(table, split=None, replicates=50, intervals="patient-bootstrap")
     assert [note for note in drawn.notes if "for certain" in note] == [
-        "all 3 pictures of rare are right: the bootstrap of the balanced accuracy takes that for certain, --intervals "
-        "default does not"
+        "all pictures of rare (3) are right: the bootstrap of balanced accuracy and macro F1 takes that for certain, "
+        "--intervals default does not"
     ]

@@ -18,6 +18,7 @@ from pulmoscope.evaluation import (
     ovr_balanced_accuracy,
     wilson,
 )
+from pulmoscope.evaluation.joined_interval import mean_interval
 
 # Rows are the truth: 10 pictures of each class, 8 + 10 + 9 of 30 right.
 COUNTS = np.array([[8, 2, 0], [0, 10, 0], [1, 0, 9]])
@@ -71,15 +72,21 @@ def test_system_ds_roc_is_the_balanced_accuracy_of_hard_labels() -> None:
 
 
 def test_means_join_the_intervals_of_their_parts() -> None:
-    """Of covid 8 of 10 and 19 of 20, different pictures: Jeffreys' bounds by SciPy, their reaches added as squares."""
+    """Of covid 8 of 10 and 19 of 20, different pictures: Jeffreys' bounds by SciPy, joined."""
     found = named_estimates(table_of(COUNTS), ("balanced_accuracy:covid", "mean_specificity"), replicates=20)
     one = found["balanced_accuracy:covid"]
-    parts = [(share, beta.ppf([0.025, 0.975], k + 0.5, n - k + 0.5))
-             for share, k, n in ((0.8, 8, 10), (0.95, 19, 20))]  # fmt: skip
-    for end, sign in ((0, -1), (1, 1)):
-        reach = np.sqrt(sum((bounds[end] - share) ** 2 for share, bounds in parts)) / 2
-        assert (one.low, one.high)[end] == pytest.approx(0.875 + sign * reach)
-    assert found["mean_specificity"].low < 0.95 < found["mean_specificity"].high
+    k, n = np.array([8, 19]), np.array([10, 20])
+    low, high = (beta.ppf(tail, k + 0.5, n - k + 0.5) for tail in (0.025, 0.975))
+    assert (one.low, one.high) == pytest.approx(mean_interval(k / n, low, high, np.eye(2)))
+    # 19, 18 and 20 of 20 are no false alarms; a picture that is one counts against one class alone.
+    one, k = found["mean_specificity"], np.array([19, 18, 20])
+    low, high = (beta.ppf(tail, k + 0.5, 20.5 - k) for tail in (0.025, 0.975))
+    moved = np.zeros((30, 3))
+    for row, (truth, said) in enumerate(
+        (i, j) for i in range(3) for j in range(3) for _ in range(COUNTS[i, j])
+    ):
+        moved[row] = [(truth != c) * ((said != c) - k[c] / 20) for c in range(3)]
+    assert (one.low, one.high) == pytest.approx(mean_interval(k / 20, low, np.append(high[:2], 1.0), moved))
     # A class that every picture is of has no specificity, and then there is no mean.
     whole = named_estimates(
         table_of(np.array([[3, 1], [0, 0]]), ("a", "b")), ("mean_specificity",), replicates=20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -331,6 +332,8 @@ def _lives(folder: Path, cohort: Cohort, lives: list[tuple[str, float]]) -> list
         command = [sys.executable, str(KILLED), json.dumps(several), str(folder / out), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         ends: list[int] = json.loads(done.stdout.splitlines()[-1])
+        # A life that was not killed ended well, whichever it was.
+        assert set(ends) <= {0, -signal.SIGKILL}, f"{ends}\n{done.stderr[-6000:]}"
         return ends
 
     assert run("whole", [("sync", 10**9)]) == [0]

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from pulmoscope.workflow.external import External
 
+_RESULT = "evaluation.json"
+
 
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="A run's folder.")] = None,
@@ -22,12 +24,14 @@ def evaluate(
         typer.Option(help="val or test; a part of another cohort, which is judged whole by default."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics.json, and with --cohort for the report.")
+        Path | None,
+        typer.Option(help="Folder for evaluation.json, or of an external validation's results."),
     ] = None,
     intervals: Annotated[
         str,
         typer.Option(
-            help="default (Wilson; bootstrap for AUROC), exact (Clopper-Pearson, DeLong), or patient-bootstrap for all."
+            help="default (Wilson; joined for means over classes; AUROC bootstrap), exact (Clopper-Pearson; joined; "
+            "DeLong), or patient-bootstrap for all."
         ),
     ] = "default",
     class_map: Annotated[
@@ -55,6 +59,8 @@ def evaluate(
         )
     if class_map is not None and cohort is None:
         raise RunError("--map needs --cohort", code="E_USAGE", expected="evaluate RUN --cohort DIR --map A=B")
+    if out is not None and cohort is None:
+        _refuse(out)
     from pulmoscope.evaluation import IntervalMethod
 
     method = cast(IntervalMethod, intervals)  # evaluate() refuses any other with one line
@@ -108,7 +114,7 @@ def evaluate(
     if external is not None:
         _print_external(external)
     elif out is not None:
-        print(f"\nwritten: {out / 'metrics.json'}")
+        print(f"\nwritten: {out / _RESULT}")
     print("\nResearch use only.")
 
 
@@ -124,15 +130,19 @@ def _print_external(external: External) -> None:
     print(f"\nreport: {external.folder / 'report.html'}")
 
 
-def _write(out: Path, content: dict[str, Any]) -> None:
-    """``metrics.json`` in a folder that is empty or holds an earlier one."""
-    from pulmoscope.files import exclusive, write_json
+def _refuse(out: Path) -> None:
+    """An evaluation replaces an earlier one and nothing else."""
     from pulmoscope.workflow.results_folder import refuse_other_content, refuse_run_or_cohort
 
     refuse_run_or_cohort(out)
-    refuse_other_content(out, "metrics.json", what="an evaluation")
+    refuse_other_content(out, _RESULT, what="an evaluation")
+
+
+def _write(out: Path, content: dict[str, Any]) -> None:
+    from pulmoscope.files import exclusive, write_json
+
     with exclusive(out):
-        write_json(out / "metrics.json", {"use": "Research use only. Not a medical device."} | content)
+        write_json(out / _RESULT, {"use": "Research use only. Not a medical device."} | content)
 
 
 def _pairs(text: str) -> dict[str, str]:

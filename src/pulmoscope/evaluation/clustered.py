@@ -62,8 +62,8 @@ def effective_size(successes: npt.ArrayLike, trials: npt.ArrayLike, level: float
         )
         upper = 0.5 + level / 2
         # SciPy's quantile is undefined at 0 degrees of freedom, which a single group has.
-        known = spread_freedom(moved, groups, np.maximum(groups - 1, 1))
-        ratio = np.where(varies, stdtrit(np.maximum(total - 1, 1), upper) / stdtrit(known, upper), 1.0)
+        degrees = spread_freedom(moved, groups, np.maximum(groups - 1, 1))
+        ratio = np.where(varies, stdtrit(np.maximum(total - 1, 1), upper) / stdtrit(degrees, upper), 1.0)
         found = np.where(several, total * np.maximum(ratio**2 / deff, 1 / np.maximum(deff, worst)), total)
     return np.asarray(np.where(total > 0, found, np.nan), np.float64)
 
@@ -82,7 +82,7 @@ def clustered_interval(
 
     Args:
         interval: Of independent trials: :func:`~pulmoscope.evaluation.wilson` or
-            :func:`~pulmoscope.evaluation.clopper_pearson`.
+            :func:`~pulmoscope.evaluation.clopper_pearson`, or :func:`~pulmoscope.evaluation.jeffreys` in a mean.
         successes: k, any shape.
         trials: n, broadcast against it.
         effective: n*, of :func:`effective_size`; NaN where undefined.

@@ -33,7 +33,11 @@ def mean_interval(
     then too low: variances add, and third moments do too, so a mean is less skew than its parts. With half widths h_i
     and skews s_i, by how much an interval's middle lies below its value, the second way is::
 
-        mean - s -+ h,  h = sqrt(sum_ij r_ij h_i h_j) / M,  s = sum_i s_i h_i^2 / sum_i h_i^2 / M
+        mean - s -+ h
+        h = sqrt(sum_ij r_ij h_i h_j) / M
+        s = sum_i s_i (sum_j r_ij h_j)^2 / sum_ij r_ij h_i h_j / M
+
+    (a mean of the s_i over M where r is 0, the mean itself where r is 1 throughout).
 
     Args:
         values: (M,), in [0, 1]; NaN where undefined, which are left out.
@@ -67,7 +71,8 @@ def mean_interval(
         return float(np.sqrt(reach @ likeness @ reach)) / len(point)
 
     half, skew = (up + down) / 2, (down - up) / 2
-    shift = float(ratio((skew * half**2).sum(), (half**2).sum() * len(point)))
+    together = likeness @ half
+    shift = float(ratio((skew * together**2).sum(), half @ together * len(point)))
     middle, reach = float(point.mean()), joined(half)
     below, above = np.fmax(joined(down), reach + shift), np.fmax(joined(up), reach - shift)
     return max(middle - float(below), 0.0), min(middle + float(above), 1.0)

@@ -26,7 +26,8 @@ class Estimate:
         n: Pictures that the metric is a rate of: the denominator of a proportion, of F1 those that are of the class or
             called so; else all pictures.
         method: ``"wilson"``, ``"clopper-pearson"`` (both at the effective sample size where groups hold several
-            pictures), ``"joined"`` (of those of the classes, for their mean), ``"delong"`` or ``"bootstrap"``.
+            pictures), ``"joined"`` (a mean over classes, from the classes' Jeffreys intervals, of ``"exact"``
+            evaluations Clopper-Pearson's), ``"delong"`` or ``"bootstrap"``.
         undefined_replicates: Bootstrap replicates that were left out because the metric is undefined there.
     """
 

@@ -311,6 +311,8 @@ def _mistake(error: Any) -> str:
         return f"{place}: {said}" if place else said
     if error["type"] == "missing":
         return f"{place}: needed, and not there"
+    if error["type"] == "too_short":
+        return f"{place}: empty, at least one is needed"
     return f"{place}: {error['msg'].lower()}, got {str(error['input'])[:60]!r}"
 
 
