@@ -270,6 +270,29 @@ def few_patients(simulations: int, random: np.random.Generator) -> Iterator[Row]
         )  # fmt: skip
 
 
+def sizes_that_tell(simulations: int, random: np.random.Generator) -> Iterator[Row]:
+    """A proportion where patients with many pictures are as often right as others, or less often."""
+
+    def drawn(groups: int, slope: float, several: int) -> tuple[Any, Any]:
+        of = np.minimum(random.geometric(0.25, (groups, several)), 40)
+        rate = 1 / (1 + np.exp(-(2 - slope * of)))
+        return random.binomial(of, random.beta(4 * rate, 4 * (1 - rate))), of
+
+    for slope, told in ((0.0, "as often right"), (0.15, "less often right")):
+        right, of = drawn(4_000_000, slope, 1)
+        true = float(right.sum() / of.sum())
+        for groups in (20, 60, 150):
+            right, of = drawn(groups, slope, simulations)
+            low, high = clustered_interval(
+                wilson, right.sum(axis=0), of.sum(axis=0), effective_size(right, of)
+            )
+            yield row(
+                "Wilson at the effective size, 1 to 40 pictures a patient",
+                f"{groups} patients, those of many pictures {told}, rate {true:.2f}",
+                float(((low <= true) & (true <= high)).mean()), simulations=simulations,
+            )  # fmt: skip
+
+
 def pictures(groups: int, kind: Kind, random: np.random.Generator) -> Any:
     """Groups (N,), classes (N,) and two models' probabilities (2, N, 3); the second is a little better."""
     codes = np.repeat(np.arange(groups), random.integers(1, kind.sizes + 1, groups))
@@ -534,6 +557,7 @@ def main() -> None:
         proportions(), of_four_counts(), areas(chosen.simulations, random), paired_scores(chosen.simulations, random),
         means_over_classes(chosen.simulations, random), few_patients(chosen.simulations, random),
         bootstraps(chosen.simulations, chosen.replicates, random),
+        sizes_that_tell(chosen.simulations, np.random.default_rng(20261122)),
     ):  # fmt: skip
         for one in part:
             rows.append(one)

@@ -10,9 +10,10 @@ import math
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pulmoscope.errors import PulmoscopeError, RunBusyError, StorageError
 
@@ -30,6 +31,8 @@ _STORAGE_ERRNOS = {
     errno.EFBIG: "the file would be larger than is allowed there",
     errno.EIO: "the disk reports an error",
 }
+# Seconds in which the lock of a process that was killed goes.
+_GONE_PATIENCE = 5.0
 
 
 @contextlib.contextmanager
@@ -128,14 +131,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process alone; a second process gets :class:`RunBusyError` with our PID."""
     make_folder(folder)
     with storage_errors(folder), (folder / ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise RunBusyError(
-                f"{folder} is in use by process {lock.read().strip() or 'unknown'}",
-                remedy="wait for it to end, or choose another folder with --out",
-            ) from error
+        _take(lock, folder)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -143,6 +139,35 @@ def exclusive(folder: Path) -> Iterator[None]:
         for orphan in folder.rglob(".*.tmp*"):
             orphan.unlink(missing_ok=True)
         yield
+
+
+def _take(lock: TextIO, folder: Path) -> None:
+    """Lock the file; an owner that is gone is given a moment, because its lock may go a little after it."""
+    waited = 0.0
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read().strip()
+            if waited >= _GONE_PATIENCE or not owner.isdigit() or _alive(int(owner)):
+                raise RunBusyError(
+                    f"{folder} is in use by process {owner or 'unknown'}",
+                    remedy="wait for it to end, or choose another folder with --out",
+                ) from error
+            time.sleep(0.1)
+            waited += 0.1
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def cache_root() -> Path:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
-from pulmoscope.evaluation import Predictions, brier_score, expected_calibration_error
+from pulmoscope.evaluation import Predictions, brier_score, draw_weights, expected_calibration_error
 from pulmoscope.evaluation.calibration_summary import calibration_summary
 
 CLASSES = ("a", "b", "c")
@@ -55,6 +56,21 @@ def test_brier_interval_is_the_bootstrap_over_groups_of_a_second_library() -> No
         (own,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(1)
     ).confidence_interval
     assert (found.brier.low, found.brier.high) == pytest.approx((other.low, other.high), abs=0.006)
+
+
+def test_percentiles_are_taken_further_out_for_few_patients() -> None:
+    probabilities, truth = invented(40, 1.0)
+    found = calibration_summary(table(probabilities, truth), replicates=500, seed=3)
+    assert found is not None
+    own = ((probabilities - np.eye(3)[truth]) ** 2).sum(axis=1)
+    # Groups are drawn in the order of their names.
+    names = table(probabilities, truth).groups
+    order = np.argsort(np.unique(names, return_inverse=True)[1])
+    weights = np.array(list(draw_weights(40, 500, np.random.default_rng(3))))
+    drawn = weights @ own[order] / weights.sum(axis=1)
+    tail = norm.cdf(-np.sqrt(40 / 39) * t.ppf(0.975, 39))
+    assert tail < 0.0225
+    assert (found.brier.low, found.brier.high) == pytest.approx(tuple(np.quantile(drawn, [tail, 1 - tail])))
 
 
 def test_pictures_of_one_patient_come_along() -> None:

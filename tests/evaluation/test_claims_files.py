@@ -6,12 +6,15 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from pulmoscope.cli.claims import claims
 from pulmoscope.errors import TableError
+from pulmoscope.evaluation import Predictions, named_estimates
 from pulmoscope.evaluation.claims import (
     ClaimFile,
     auc_interval,
@@ -22,7 +25,8 @@ from pulmoscope.evaluation.claims import (
     read_claims,
     shipped_claims,
 )
-from pulmoscope.evaluation.claims.bounds import proportion_interval
+from pulmoscope.evaluation.claims.bounds import definition_interval, proportion_interval
+from pulmoscope.evaluation.claims.definitions import class_definitions, overall_definitions
 from pulmoscope.evaluation.claims.formulas import FORMULAS, FormulaError, parse_formula
 from pulmoscope.evaluation.claims.schema import Claim, ClaimTable, DataCounts, Series, Statement
 from pulmoscope.report.claims_page import write_claims
@@ -74,6 +78,8 @@ def test_all_mistakes_come_at_once() -> None:
         "docs/claims.md",
     ):
         assert part in said
+    with pytest.raises(TableError, match=r"tables.0.claims: empty, at least one is needed; remedy"):
+        parse_claims({"name": "x", "tables": [{"name": "t", "claims": []}]}, "here")
     # The list holds a claim, if a wrong one.
     assert "at least 1" not in said
     with pytest.raises(TableError) as caught:
@@ -149,6 +155,25 @@ def test_intervals_by_hand() -> None:
     assert few is not None
     assert one is not None
     assert few.low < one.low < one.high < few.high
+
+
+def test_a_matrix_gives_what_an_evaluation_of_its_pictures_gives() -> None:
+    counts, names = np.array([[3, 0, 0], [0, 37, 3], [2, 1, 38]]), ["a", "b", "c"]
+    rows = [(i, j) for i in range(3) for j in range(3) for _ in range(counts[i, j])]
+    frame = pd.DataFrame({"image_id": [str(row) for row in range(len(rows))], "label": [names[i] for i, _ in rows],
+                          "prediction": [names[j] for _, j in rows]})  # fmt: skip
+    wanted = named_estimates(Predictions(frame), ("balanced_accuracy", "macro_f1", "mean_specificity", "f1:a",
+                                                  "balanced_accuracy:b", "ppv:c"))  # fmt: skip
+    known = {**overall_definitions(3), **class_definitions(names)}
+    for name, one in wanted.items():
+        own = {"mean_specificity": "macro_specificity", "balanced_accuracy:b": "ovr_balanced_accuracy:b"}
+        definition = known[own.get(name, name)]
+        at = definition.of(counts)
+        found = definition_interval(definition, (at, at), [3, 40, 41], counts)
+        assert found is not None, name
+        assert (found.low, found.high) == pytest.approx((one.low, one.high)), name
+    # A class that is always right is not taken for certain.
+    assert wanted["balanced_accuracy"].low < 0.85
 
 
 def test_what_cannot_be_judged_says_why() -> None:

@@ -85,6 +85,24 @@ def test_the_variance_is_statsmodels_cluster_robust_one() -> None:
     )
 
 
+def test_one_patient_s_mistakes_leave_eight_degrees_of_freedom() -> None:
+    # 99 patients of two right pictures, one of two wrong: kurtosis about 98, for which 2 G / (k - 1) is 2.
+    right, pictures = np.array([2] * 99 + [0]), np.full(100, 2)
+    share = 0.99
+    moved = right - share * pictures
+    deff = (moved**2).sum() * 100 / 99 * 199 / (200**2 * share * (1 - share))
+    assert 2 * 100 / (kurtosis(moved, fisher=False) - 1) < 3
+    wanted = max(200 / deff * (t.ppf(0.975, 199) / t.ppf(0.975, 8)) ** 2, 200 / max(deff, 2))
+    assert effective_size(right, pictures) == pytest.approx(wanted)
+    # Of patients of ten pictures the worst case is far, and the eight degrees of freedom are what counts.
+    right, pictures = np.array([10] * 98 + [9, 8]), np.full(100, 10)
+    moved = right - 0.997 * pictures
+    deff = (moved**2).sum() * 100 / 99 * 999 / (1000**2 * 0.997 * 0.003)
+    wanted = 1000 / deff * (t.ppf(0.975, 999) / t.ppf(0.975, 8)) ** 2
+    assert wanted > 1000 / 10
+    assert effective_size(right, pictures) == pytest.approx(wanted)
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
 def test_bounds_and_limits(counts: list[tuple[int, int]]) -> None:
     right = np.array([min(pair) for pair in counts])

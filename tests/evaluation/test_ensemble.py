@@ -21,6 +21,7 @@ from pulmoscope.evaluation.combine import (
     fit_weights,
 )
 from pulmoscope.evaluation.ensemble import build_ensemble
+from pulmoscope.evaluation.ensemble_tests import against_members
 
 CLASSES = ("a", "b", "c")
 
@@ -148,13 +149,33 @@ def test_the_test_part_is_not_looked_at(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["weighted", "stacked"])
 def test_validation_rows_come_from_weights_fitted_without_them(method: str) -> None:
-    given = tables()
+    given = tables(sharpness=(2.0, 2.1))
     found = build_ensemble(given, method=method)
     rows = found.predictions.part("val")
     own = found.combination.apply(np.stack([table.part("val").probabilities for table in given.values()]))  # type: ignore[misc]
     assert not np.allclose(rows.probabilities, own)  # type: ignore[arg-type]
     assert loss(rows.labels, rows.probabilities) > loss(rows.labels, own)  # type: ignore[arg-type]
     assert any("fitted without them" in note for note in found.notes)
+
+
+def test_a_member_that_is_worth_nothing_gets_nothing_and_the_rest_is_not_tested_against_rounding() -> None:
+    found = tables(sharpness=(3.0, -1.0), seed=4)
+    made = build_ensemble(found, method="weighted")
+    assert made.combination.as_dict()["weights"] == [1.0, 0.0]
+    alone, beside = against_members(made, replicates=50)
+    for one in alone.differences.values():
+        assert (one.difference, one.p) == (0.0, 1.0)
+    assert beside.differences["log_loss"].p < 0.05
+    assert "difference (ensemble minus m1)" in " ".join(beside.sentences())
+
+
+def test_small_weights_stay_where_they_are_worth_something() -> None:
+    # The second knows one of 4,000 pictures that the first is all but sure to be wrong about.
+    truth = np.zeros(4000, int)
+    first, second = np.tile([0.6, 0.4], (4000, 1)), np.tile([0.5, 0.5], (4000, 1))
+    first[0], second[0] = (1e-9, 1 - 1e-9), (1, 0)
+    weights = fit_weights(truth, np.stack([first, second])).weights
+    assert 0 < weights[1] < 0.01
 
 
 def test_few_groups_are_said() -> None:

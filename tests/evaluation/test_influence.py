@@ -16,9 +16,11 @@ from pulmoscope.evaluation.influence import (
     auroc_influence,
     fewest_groups,
     freedom,
+    influences,
+    named_influence,
     recall_influence,
 )
-from pulmoscope.evaluation.paired import named_influence, paired_freedom
+from pulmoscope.evaluation.paired import paired_freedom
 
 
 def data(seed: int, rows: int = 90, apart: float = 1.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,6 +94,26 @@ def test_one_picture_that_makes_all_of_the_spread_leaves_an_interval_all_the_sam
     assert found.value == pytest.approx(1 - 45 / (53 * 27))
     assert 0.7 < found.low < 0.9
     assert 0.99 < found.high < 1
+
+
+def test_an_influence_by_name() -> None:
+    random = np.random.default_rng(1)
+    truth, soft, codes = random.integers(0, 2, 20), random.dirichlet([1, 1], 20), np.arange(20) // 2
+    said = soft.argmax(axis=1)
+
+    def named(metric: str, soft: np.ndarray | None = soft) -> Influence | None:
+        return named_influence(metric, truth, said, soft, codes, 10, ("a", "b"))
+
+    found = influences(truth, said, soft, codes, 10)
+    for name, one in (("balanced_accuracy", 0), ("macro_auroc", 0), ("auroc:b", 1)):
+        wanted, got = found[name.partition(":")[0]][one], named(name)
+        assert got is not None
+        assert got.fewest == wanted.fewest
+        np.testing.assert_array_equal(got.moved, wanted.moved)
+    for name in ("accuracy", "auroc", "balanced_accuracy:a", "macro_f1"):
+        assert named(name) is None, name
+    assert named("auroc:a", None) is None
+    assert named("balanced_accuracy", None) is not None
 
 
 def test_a_class_of_few_patients_leaves_few_degrees_of_freedom_however_many_pictures_it_has() -> None:

@@ -32,6 +32,8 @@ def test_what_the_formula_says_nothing_of() -> None:
     assert plan.wilson.diseased == 35
     assert "undefined" in str(plan)
     assert "no size for a rate of 0 or 1" in str(plan)
+    asked = plan_study(sensitivity=0.9, specificity=0.9, half_width=0.2, prevalence=0.5, level=0.999)
+    assert str(asked).startswith("99.9% intervals")
     assert "no size" not in str(plan_study(sensitivity=0.9, specificity=0.9, half_width=0.05, prevalence=0.2))
     json.dumps(plan.as_dict(), allow_nan=False)
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ import torch
 
 import in_memory
 import tiny
-from pulmoscope import Cohort, train
+from pulmoscope import Cohort, files, train
 from pulmoscope.errors import RunBusyError, RunError, TrainingError
 from pulmoscope.files import exclusive
 from pulmoscope.models import HeadSpec, ModelSpec, build_classifier
@@ -61,10 +65,6 @@ def test_a_loss_that_is_not_finite_ends_in_one_line_and_keeps_the_checkpoint(
 
 
 def test_a_folder_in_use_names_the_process(cohort: Cohort, tmp_path: Path) -> None:
-    import os
-    import subprocess
-    import sys
-
     code = (
         "import time; from pathlib import Path; from pulmoscope.files import exclusive\n"
         f"with exclusive(Path({str(tmp_path / 'run')!r})):\n print('held', flush=True); time.sleep(60)"
@@ -80,6 +80,32 @@ def test_a_folder_in_use_names_the_process(cohort: Cohort, tmp_path: Path) -> No
         holder.communicate()
     with exclusive(tmp_path / "run"):
         assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize(("kept", "patience"), [(1.0, 20.0), (30.0, 0.3)])
+def test_the_lock_of_a_process_that_was_killed_is_waited_for_a_moment(
+    kept: float, patience: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child of the killed process keeps the lock a while, as a slow kernel may."""
+    monkeypatch.setattr(files, "_GONE_PATIENCE", patience)
+    code = (
+        "import os, signal, time; from pathlib import Path; from pulmoscope.files import exclusive\n"
+        f"with exclusive(Path({str(tmp_path / 'run')!r})):\n"
+        " child = os.fork()\n"
+        f" if not child: os.close(1); time.sleep({kept}); os._exit(0)\n"
+        " print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    if kept < patience:
+        with exclusive(tmp_path / "run"):
+            assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+        return
+    try:
+        with pytest.raises(RunBusyError, match="in use by process"), exclusive(tmp_path / "run"):
+            pass
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
 
 
 def test_resume_refuses_other_settings_and_names_them(cohort: Cohort, tmp_path: Path) -> None:
