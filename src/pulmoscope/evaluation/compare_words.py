@@ -132,7 +132,8 @@ def as_text(comparison: Comparison) -> str:
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        f"{part}: {comparison.pictures} pictures, {comparison.groups} groups, {len(board)} models",
+        f"{part}: {comparison.pictures} pictures, {comparison.groups} groups, {len(board)} models; in brackets "
+        "95% intervals",
         "",
         *(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -57,7 +57,8 @@ def subgroups_text(found: Subgroups) -> str:
     """For the terminal."""
     overall = found.overall
     part = f"split {found.split}" if found.split else "all rows"
-    lines = [f"{part}: {overall.n} pictures, {overall.groups} groups", SMALL_RULE + ": marked s"]
+    head = f"{part}: {overall.n} pictures, {overall.groups} groups; in brackets 95% intervals"
+    lines = [head, SMALL_RULE + ": marked s"]
     for column, levels in found.columns.items():
         lines += ["", *_table(found, column, levels)]
     if found.gaps:

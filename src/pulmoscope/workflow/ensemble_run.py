@@ -70,7 +70,8 @@ class EnsembleReport:
             several = (one.accuracy, one.macro_auroc, beside.log_loss, beside.ece_width)
             rows.append([name, *(show_value(each.value, each.low, each.high) for each in several)])
         lines = [
-            f"{how['method']} of {len(made.members)} members, {part}: {first.n} pictures, {first.groups} groups",
+            f"{how['method']} of {len(made.members)} members, {part}: {first.n} pictures, {first.groups} groups; in "
+            "brackets 95% intervals",
             "",
             *aligned(rows),
         ]  # fmt: skip
