@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,14 @@ def test_an_ensemble_against_its_members(command: Command, tmp_path: Path) -> No
     wanted = np.einsum("t,tnc->nc", found["combination"]["weights"], np.stack(test))  # type: ignore[arg-type]
     assert combined.part("test").probabilities == pytest.approx(wanted)
     assert [one["member"] for one in found["against_members"]] == ["m0", "m1", "m2"]
+    # A model has one interval wherever it is judged.
+    alone = json.loads(command.done("evaluate", "--predictions", members[0], "--json"))
+    assert {name: found["judged"]["m0"][name] for name in ("accuracy", "macro_auroc")} == {
+        name: alone[name] for name in ("accuracy", "macro_auroc")
+    }
+    row = found["judged"]["m1"]["calibration"]
+    shown = [f"{row[name]['value']:.4f} ({row[name]['low']:.4f}" for name in ("log_loss", "ece_width")]
+    assert re.search(rf"m1 .*{re.escape(shown[0])}.*{re.escape(shown[1])}", said)
     calibrated = {name: one["calibration"]["log_loss"] for name, one in found["judged"].items()}
     assert all(one["low"] < one["value"] < one["high"] for one in calibrated.values())
     losses = {name: one["value"] for name, one in calibrated.items()}

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pulmoscope.errors import PulmoscopeError, TableError
-from pulmoscope.evaluation import Predictions, delong_paired, evaluate, holm, mcnemar, paired_bootstrap
+from pulmoscope.evaluation import (
+    Predictions,
+    delong_paired,
+    evaluate,
+    holm,
+    mcnemar,
+    named_estimates,
+    paired_bootstrap,
+)
 from pulmoscope.evaluation.compare import compare_predictions
 from pulmoscope.evaluation.compare_words import as_text, sentence, told_margins
 from pulmoscope.evaluation.paired_score import paired_score_interval
@@ -181,6 +189,17 @@ def test_the_same_answers_are_said_to_be_the_same() -> None:
         "again and sharp give every picture the same class",
     ]  # fmt: skip
     assert found.models[first].accuracy == found.models["again"].accuracy
+
+
+@pytest.mark.parametrize(
+    "metric", ["mean_specificity", "mean_ovr_accuracy", "balanced_accuracy", "f1:c1", "macro_auroc"]
+)
+def test_the_leaderboard_has_the_intervals_of_an_evaluation(metric: str) -> None:
+    tables = models([0.9, 0.2], groups=60)
+    found = compare_predictions(tables, metrics=[metric], replicates=20)
+    for one in found.leaderboard:
+        wanted = named_estimates(tables[one.name], (metric,))[metric]
+        assert (one.value, one.low, one.high) == (wanted.value, wanted.low, wanted.high)
 
 
 def test_a_sentence_says_which_is_taken_from_which_and_what_mcnemar_is_of() -> None:

@@ -28,8 +28,8 @@ from pulmoscope.evaluation.comparison import (
 from pulmoscope.evaluation.delong import DeLong, delong_paired
 from pulmoscope.evaluation.effect_tests import sign_flip_p
 from pulmoscope.evaluation.influence import Influence, named_influence
-from pulmoscope.evaluation.intervals import bootstrap_interval
 from pulmoscope.evaluation.metrics import LEVEL, evaluate
+from pulmoscope.evaluation.named import named_estimates
 from pulmoscope.evaluation.paired import (
     McNemar,
     Metric,
@@ -95,7 +95,7 @@ def compare_predictions(
     }
     drawn = _draw(together, kernels, codes, groups, replicates=replicates, seed=seed)
     compared = _pairs(together, pairs, drawn, codes, groups)
-    leaderboard = _leaderboard(chosen[0], compared, judged, drawn)
+    leaderboard = _leaderboard(chosen[0], compared, judged, together.tables)
     notes = (*together.notes, *_same(together, pairs), *_notes(compared, chosen, groups, len(first)))
     settled = () if margin is None else _non_inferiority(compared, chosen, groups, len(first), margin)
     return Comparison(
@@ -254,9 +254,12 @@ def _leaderboard(
     metric: str,
     pairs: Sequence[Pair],
     judged: Mapping[str, Evaluation],
-    drawn: Mapping[str, Mapping[str, _Drawn]],
+    tables: Mapping[str, Predictions],
 ) -> tuple[Standing, ...]:
-    values = {name: drawn[name][metric].value for name in judged}
+    shown = {
+        name: named_estimates(tables[name], (metric,), evaluation=one)[metric] for name, one in judged.items()
+    }
+    values = {name: one.value for name, one in shown.items()}
     # From the highest down, the undefined last; equal values stay in the order given.
     order = sorted(values, key=lambda name: -values[name] if not np.isnan(values[name]) else np.inf)
     best = order[0]
@@ -271,26 +274,16 @@ def _leaderboard(
             to_best[other] = found if one.second == other else _turned(found)
     places = []
     for name in order:
-        low, high = _bounds(metric, judged[name], drawn[name][metric])
         known, beside = not np.isnan(values[name]), to_best.get(name)
         places.append(
             Standing(
-                name=name, value=values[name], low=low, high=high, rank=1 + better[name] if known else None,
+                name=name, value=values[name], low=shown[name].low, high=shown[name].high,
+                rank=1 + better[name] if known else None,
                 like_best=known and (beside is None or not beside.told_apart),
                 to_best=beside if known else None,
             )
         )  # fmt: skip
     return tuple(places)
-
-
-def _bounds(metric: str, judged: Evaluation, drawn: _Drawn) -> tuple[float, float]:
-    """The interval that the evaluation gives this metric, where it has it."""
-    name, _, label = metric.partition(":")
-    known = judged.estimates().get(f"{name} ({label})" if label else name)
-    if known is not None:
-        return known.low, known.high
-    low, high, _ = bootstrap_interval(drawn.value, drawn.replicates, groups=judged.groups, level=LEVEL)
-    return low, high
 
 
 def _turned(one: MetricDifference) -> MetricDifference:

@@ -13,7 +13,7 @@ from pulmoscope.evaluation.intervals import jeffreys
 from pulmoscope.evaluation.joined_interval import mean_share_interval
 from pulmoscope.evaluation.metrics import evaluate
 from pulmoscope.evaluation.predictions import Predictions
-from pulmoscope.evaluation.result import BY_CLASS, OVERALL, Estimate
+from pulmoscope.evaluation.result import BY_CLASS, OVERALL, Estimate, Evaluation
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,7 +65,12 @@ _ALIASES = {"mean_sensitivity": "balanced_accuracy", "auroc": "macro_auroc"}
 
 
 def named_estimates(
-    table: Predictions, names: tuple[str, ...], *, replicates: int = 1000, seed: int = 0
+    table: Predictions,
+    names: tuple[str, ...],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+    evaluation: Evaluation | None = None,
 ) -> dict[str, Estimate]:
     """Compute the named metrics of a predictions table with their 95% intervals.
 
@@ -75,12 +80,13 @@ def named_estimates(
             share, or the mean over more; ``balanced_accuracy:covid`` is :func:`ovr_balanced_accuracy`.
         replicates: Bootstrap replicates over groups.
         seed: Of the bootstrap.
+        evaluation: Of all rows of the table, where there is one already.
 
     Returns:
         The metrics that there are: a name that is unknown, or of a class that the table has not, is left out. The value
         is NaN where undefined.
     """
-    evaluation = evaluate(table, split=None, replicates=replicates, seed=seed)
+    evaluation = evaluation or evaluate(table, split=None, replicates=replicates, seed=seed)
     codes, groups = group_codes(table.groups)
     by_group = rates.confusion_by_group(
         table.labels, table.predicted, codes, classes=len(table.classes), groups=groups

@@ -30,10 +30,13 @@ def summarise(evaluation: Evaluation) -> str:
     what = f"split {evaluation.split}" if evaluation.split else "all rows"
     if evaluation.model:
         what = f"model {evaluation.model}, {what}"
+    drawn = any(
+        one.method == "bootstrap" and not np.isnan(one.value) for one in evaluation.estimates().values()
+    )
     head = [
         f"{what}: {evaluation.n} pictures, {evaluation.groups} groups, {len(evaluation.classes)} classes",
-        f"{show_level(evaluation.level)} intervals: {_METHODS[evaluation.intervals]}; {evaluation.replicates} "
-        "replicates",
+        f"{show_level(evaluation.level)} intervals: {_METHODS[evaluation.intervals]}"
+        + (f"; {evaluation.replicates} replicates" if drawn else ""),
         "",
     ]
     shown = evaluation.estimates()

@@ -101,12 +101,16 @@ def group_notes(choosing: Predictions, judging: Predictions) -> tuple[str, ...]:
     groups = set(judging.groups)
     if len(groups) < len(judging):
         notes.append(
-            f"{len(judging)} pictures come from {len(groups)} groups (patients): intervals of proportions are "
+            f"{len(judging)} pictures come from {len(groups)} {_groups(len(groups))}: intervals of proportions are "
             "those of the effective sample size"
         )
     shared = len(groups & set(choosing.groups))
     if shared:
         notes.append(
-            f"{shared} groups (patients) are in both parts: the numbers flatter, as the thresholds have seen them"
+            f"{shared} {_groups(shared)} in both parts: the numbers flatter, as the thresholds have seen them"
         )
     return tuple(notes)
+
+
+def _groups(count: int) -> str:
+    return "group (patient)" if count == 1 else "groups (patients)"
