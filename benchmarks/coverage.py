@@ -52,7 +52,6 @@ from pulmoscope.evaluation import (
 from pulmoscope.evaluation.confusion import overlap_counts, sensitivity_counts
 from pulmoscope.evaluation.influence import Influence, freedom, named_influence
 from pulmoscope.evaluation.intervals import logit_bounds
-from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap
 from pulmoscope.evaluation.paired import paired_freedom
 
 Floats = npt.NDArray[np.float64]
@@ -492,10 +491,11 @@ def joined_of(
     cells = counts_by_group(codes, kinds * truth + said, groups, kinds**2).reshape(-1, kinds, kinds)
     name = "balanced accuracy"
     yield f"joined, {name}", *mean_share_interval(jeffreys, *sensitivity_counts(cells)), true[name]
-    bounds = mean_share_interval(
-        jeffreys, *overlap_counts(cells), scale=f1_of_overlap, unmoved=f1_likeness(kinds)
+    yield (
+        "joined, macro F1",
+        *mean_share_interval(jeffreys, *overlap_counts(cells), f1=True),
+        true["macro F1"],
     )
-    yield "joined, macro F1", *bounds, true["macro F1"]
 
 
 def proportions_of(truth: Any, soft: Floats, true: dict[str, float]) -> Iterator[Any]:

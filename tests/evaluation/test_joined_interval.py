@@ -123,7 +123,7 @@ def test_several_pictures_a_patient_by_hand(level: float, f1: bool) -> None:
     said = np.where(random.random(30)[codes] < 0.7, truth, (truth + 1) % 3)
     cells = confusion_by_group(truth, said, codes, classes=3, groups=30)
     k, n = (overlap_counts if f1 else sensitivity_counts)(cells)
-    found = mean_share_interval(jeffreys, k, n, level, scale=f1_of_overlap if f1 else np.asarray)
+    found = mean_share_interval(jeffreys, k, n, level, f1=f1)
     assert found == pytest.approx(joined_by_hand(k, n, level, f1=f1))
     if level == 0.95:
         table = pd.DataFrame({

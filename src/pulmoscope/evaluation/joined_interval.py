@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
@@ -84,8 +82,7 @@ def mean_share_interval(
     trials: npt.ArrayLike,
     level: float = 0.95,
     *,
-    scale: Callable[[npt.ArrayLike], FloatArray] = np.asarray,
-    unmoved: float = 0.0,
+    f1: bool = False,
 ) -> tuple[float, float]:
     """:func:`mean_interval` of M proportions of pictures, each at its effective sample size.
 
@@ -95,8 +92,8 @@ def mean_share_interval(
         successes: k of each group and proportion, (G, M).
         trials: n of each, (G, M).
         level: Of the interval, in (0, 1).
-        scale: What is averaged, a function that rises with the proportion, as :func:`f1_of_overlap`.
-        unmoved: As in :func:`mean_interval`: 0 for proportions of different pictures, :func:`f1_likeness` for F1.
+        f1: Average not the proportions J = TP / (TP + FP + FN) of M classes but their F1, whose mistakes are shared
+            (:func:`f1_likeness`).
 
     Returns:
         Lower and upper bound; NaN where no proportion has pictures.
@@ -110,8 +107,12 @@ def mean_share_interval(
     right, of = k.sum(axis=0), n.sum(axis=0)
     share = ratio(right, of)
     low, high = clustered_interval(interval, right, of, effective_size(k, n, level), level)
+    moved = k - share * n
+    if not f1:
+        return mean_interval(share, low, high, moved)
     # Of what rises with a share the errors are correlated as those of the shares, to first order.
-    return mean_interval(scale(share), scale(low), scale(high), k - share * n, unmoved=unmoved)
+    values, below, above = map(f1_of_overlap, (share, low, high))
+    return mean_interval(values, below, above, moved, unmoved=f1_likeness(k.shape[1]))
 
 
 def f1_likeness(classes: int) -> float:

@@ -18,7 +18,7 @@ from pulmoscope.evaluation.curves import macro_auroc, one_vs_rest_auroc
 from pulmoscope.evaluation.delong import delong_interval
 from pulmoscope.evaluation.influence import Influence, freedom, influences
 from pulmoscope.evaluation.intervals import bootstrap_interval, clopper_pearson, jeffreys, wilson
-from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap, mean_share_interval
+from pulmoscope.evaluation.joined_interval import f1_of_overlap, mean_share_interval
 from pulmoscope.evaluation.predictions import Predictions, one_model, read_predictions
 from pulmoscope.evaluation.result import BY_CLASS, OVERALL, ClassMetrics, Estimate, Evaluation, IntervalMethod
 
@@ -195,13 +195,13 @@ def _of_counts(
     bounds: Interval = clopper_pearson if exact else jeffreys if name in _MEANS else wilson
     k, n = (np.asarray(one, np.float64) for one in _PROPORTIONS[_MEANS.get(name, name)](by_group))
     of_f1 = _MEANS.get(name, name) == "f1"
-    scale = f1_of_overlap if of_f1 else np.asarray
     if name in _MEANS:
-        alike = f1_likeness(k.shape[1]) if of_f1 else 0.0
-        joined = mean_share_interval(bounds, k, n, LEVEL, scale=scale, unmoved=alike)
+        joined = mean_share_interval(bounds, k, n, LEVEL, f1=of_f1)
         return np.array(joined[:1]), np.array(joined[1:]), "joined"
     low, high = clustered_interval(bounds, k.sum(axis=0), n.sum(axis=0), effective_size(k, n, LEVEL), LEVEL)
-    return np.atleast_1d(scale(low)), np.atleast_1d(scale(high)), "clopper-pearson" if exact else "wilson"
+    if of_f1:
+        low, high = f1_of_overlap(low), f1_of_overlap(high)
+    return np.atleast_1d(low), np.atleast_1d(high), "clopper-pearson" if exact else "wilson"
 
 
 def _delong(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> Estimate:
