@@ -20,6 +20,7 @@ import typer
 
 from pulmoscope import files
 from pulmoscope.cli.sweep import sweep
+from pulmoscope.report import style
 from pulmoscope.workflow import sweep_run  # noqa: F401
 
 
@@ -59,6 +60,8 @@ def _live(kind: str, count: float, arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     lives, out, *words = sys.argv[1:]
+    # Fewer dots make the reports quick.
+    style.DPI = 30
     ends = []
     for kind, count in json.loads(lives):
         resume = ["--resume"] if (Path(out) / "plan.json").exists() else []
