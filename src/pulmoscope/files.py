@@ -143,7 +143,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 def _take(lock: TextIO, folder: Path) -> None:
     """Lock the file; an owner that is gone is given a moment, because its lock may go a little after it."""
-    waited = 0.0
+    given_up = time.monotonic() + _GONE_PATIENCE
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,23 +151,25 @@ def _take(lock: TextIO, folder: Path) -> None:
         except BlockingIOError as error:
             lock.seek(0)
             owner = lock.read().strip()
-            if waited >= _GONE_PATIENCE or not owner.isdigit() or _alive(int(owner)):
+            gone = _gone(owner)
+            if not gone or time.monotonic() > given_up:
                 raise RunBusyError(
-                    f"{folder} is in use by process {owner or 'unknown'}",
+                    f"{folder} is in use by process {owner or 'unknown'}"
+                    + (", or what it left behind: it has ended itself" if gone else ""),
                     remedy="wait for it to end, or choose another folder with --out",
                 ) from error
             time.sleep(0.1)
-            waited += 0.1
 
 
-def _alive(process: int) -> bool:
+def _gone(process: str) -> bool:
+    """Whether there was such a process and is none now."""
     try:
-        os.kill(process, 0)
+        os.kill(int(process), 0)
     except ProcessLookupError:
-        return False
-    except OSError:  # another user's
         return True
-    return True
+    except (ValueError, OverflowError, OSError):  # no number of a process, or another user's
+        return False
+    return False
 
 
 def cache_root() -> Path:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pulmoscope.cli.claims import claims
 from pulmoscope.errors import TableError
-from pulmoscope.evaluation import Predictions, named_estimates
+from pulmoscope.evaluation import Predictions, jeffreys, named_estimates, wilson
 from pulmoscope.evaluation.claims import (
     ClaimFile,
     auc_interval,
@@ -29,6 +29,8 @@ from pulmoscope.evaluation.claims.bounds import definition_interval, proportion_
 from pulmoscope.evaluation.claims.definitions import class_definitions, overall_definitions
 from pulmoscope.evaluation.claims.formulas import FORMULAS, FormulaError, parse_formula
 from pulmoscope.evaluation.claims.schema import Claim, ClaimTable, DataCounts, Series, Statement
+from pulmoscope.evaluation.confusion import npv_counts, ppv_counts
+from pulmoscope.evaluation.joined_interval import mean_interval
 from pulmoscope.report.claims_page import write_claims
 
 
@@ -174,6 +176,34 @@ def test_a_matrix_gives_what_an_evaluation_of_its_pictures_gives() -> None:
         assert (found.low, found.high) == pytest.approx((one.low, one.high)), name
     # A class that is always right is not taken for certain.
     assert wanted["balanced_accuracy"].low < 0.85
+    # Means that no evaluation has: by their parts, the classes against the rest.
+    for name, kernel in (("macro_ppv", ppv_counts), ("macro_npv", npv_counts)):
+        right, of = kernel(counts)
+        cells = [kernel(np.eye(9)[3 * i + j].reshape(3, 3)) for i, j in rows]
+        moved = np.array([k - right / of * n for k, n in cells])
+        at = known[name].of(counts)
+        found = definition_interval(known[name], (at, at), [3, 40, 41], counts)
+        assert found is not None
+        assert (found.low, found.high) == pytest.approx(
+            mean_interval(right / of, *jeffreys(right, of), moved)
+        )
+    at = known["mean_ovr_balanced_accuracy"].of(counts)
+    found = definition_interval(known["mean_ovr_balanced_accuracy"], (at, at), [3, 40, 41], counts)
+    assert found is not None
+    assert found.low < float(at) < found.high
+    at = known["jaccard:a"].of(counts)
+    found = definition_interval(known["jaccard:a"], (at, at), [3, 40, 41], counts)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(float(end) for end in wilson(3, 5)))
+
+
+def test_a_mean_with_a_class_of_no_picture_has_no_interval() -> None:
+    """A claim counts nothing of nothing as 0; an interval that leaves the class out would not hold the number."""
+    counts, known = np.array([[9, 1, 0], [1, 9, 0], [0, 0, 0]]), overall_definitions(3)
+    for name in ("balanced_accuracy", "macro_f1"):
+        at = known[name].of(counts)
+        assert at == Fraction(3, 5)
+        assert definition_interval(known[name], (at, at), [10, 10, 0], counts) is None
 
 
 def test_what_cannot_be_judged_says_why() -> None:

@@ -185,8 +185,8 @@ def test_the_same_answers_are_said_to_be_the_same() -> None:
         {first: table, "again": table, "sharp": sharper, second: other}, replicates=20
     )
     assert [note for note in found.notes if "every picture" in note] == [
-        "m0 and again give every picture the same probabilities", "m0 and sharp give every picture the same class",
-        "again and sharp give every picture the same class",
+        "m0 and again give every picture the same probabilities",
+        "m0 and sharp; again and sharp give every picture the same class",
     ]  # fmt: skip
     assert found.models[first].accuracy == found.models["again"].accuracy
 

@@ -169,6 +169,12 @@ def test_a_member_that_is_worth_nothing_gets_nothing_and_the_rest_is_not_tested_
     assert "difference (ensemble minus m1)" in " ".join(beside.sentences())
 
 
+def test_many_like_members_keep_their_weights() -> None:
+    truth = np.arange(10) % 2
+    alike = np.tile(np.where(np.eye(2)[truth] > 0, 0.6, 0.4), (1200, 1, 1))
+    assert fit_weights(truth, alike).weights == pytest.approx([1 / 1200] * 1200)
+
+
 def test_small_weights_stay_where_they_are_worth_something() -> None:
     # The second knows one of 4,000 pictures that the first is all but sure to be wrong about.
     truth = np.zeros(4000, int)

@@ -102,7 +102,7 @@ def test_the_lock_of_a_process_that_was_killed_is_waited_for_a_moment(
             assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
         return
     try:
-        with pytest.raises(RunBusyError, match="in use by process"), exclusive(tmp_path / "run"):
+        with pytest.raises(RunBusyError, match="what it left behind"), exclusive(tmp_path / "run"):
             pass
     finally:
         os.kill(int(done.stdout), signal.SIGKILL)

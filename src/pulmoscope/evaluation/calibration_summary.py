@@ -69,9 +69,9 @@ def calibration_summary(
     The ECE is the mean size of gaps, and drawing pictures anew widens gaps by chance: a replicate overstates the ECE
     of the sample about as the sample overstates the truth. The lower end of its interval is therefore the reflected
     one, ``2 x estimate`` less the upper percentile (Davison and Hinkley 1997, equation 5.6), and 0 where probabilities
-    that are exactly right show as large an ECE in more than one of 40 draws. The upper end is the percentile, which is
-    on the safe side, so the interval holds the truth more often than its level says. All percentiles are taken further
-    out for few groups (:func:`~pulmoscope.evaluation.intervals.tail_share`).
+    that are exactly right show as large an ECE in more than one of 40 draws (at 95%). The upper end is the percentile,
+    which is on the safe side, so the interval holds the truth more often than its level says. The bootstrap's
+    percentiles are taken further out for few groups (:func:`~pulmoscope.evaluation.intervals.tail_share`).
 
     Args:
         predictions: The rows that are judged.

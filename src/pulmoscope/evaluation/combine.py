@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 EnsembleMethod = Literal["mean", "weighted", "stacked"]
 
-#: Log loss in nats within which the weights are of the best ones.
+#: Log loss in nats within which the weights are of the best ones, but for weights that are left out: twice.
 WEIGHTS_WITHIN = 1e-6
 _MOST_STEPS = 100_000
 _NEGLIGIBLE = 1e-3
@@ -139,7 +139,7 @@ def fit_weights(truth: IntArray, members: FloatArray) -> Weighted:
     The loss is convex in the weights. Expectation maximisation of mixing proportions (Dempster, Laird and Rubin 1977,
     JRSS B 39:1, section 4.3) lowers it at each step and stays on the simplex; it ends where the loss is within
     :data:`WEIGHTS_WITHIN` of the least, as the largest slope shows: by convexity no weights are better by more. Weights
-    below a thousandth become 0 where the loss rises by no more than that.
+    below a thousandth become 0 where the loss rises by no more than :data:`WEIGHTS_WITHIN` again.
 
     Args:
         truth: (N,) integers in [0, C), N of at least 1.
@@ -159,7 +159,7 @@ def fit_weights(truth: IntArray, members: FloatArray) -> Weighted:
         weights = weights * gain
     weights = weights / weights.sum()
     # The steps never reach 0; a member that is worth nothing gets nothing.
-    fewer = np.where(weights < _NEGLIGIBLE, 0.0, weights)
+    fewer = np.where(weights < min(_NEGLIGIBLE, weights.max()), 0.0, weights)
     fewer = fewer / fewer.sum()
     if (np.log(weights @ of_truth) - np.log(fewer @ of_truth)).mean() <= WEIGHTS_WITHIN:
         weights = fewer

@@ -89,7 +89,7 @@ def compare_predictions(
         )  # fmt: skip
     codes, groups = group_codes(first.groups)
     judged = {
-        # With evaluate's own replicates, so that a model has one interval wherever it is judged.
+        # With the default number of replicates, so that a table has one interval in every command.
         name: evaluate(table, split=None, seed=seed)
         for name, table in together.tables.items()
     }
@@ -324,16 +324,18 @@ def _lower_bound(
 
 
 def _same(together: Aligned, pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """The pairs that give the same answers, which no test can tell apart however many pictures there are."""
-    notes = []
+    """The pairs that give every picture the same class or probabilities: no doubt is left of what they share."""
+    found: dict[str, list[str]] = {"probabilities": [], "class": []}
     for a, b in pairs:
         one, other = together.tables[a], together.tables[b]
         if not np.array_equal(one.predicted, other.predicted):
             continue
         soft = one.probabilities, other.probabilities
         same = soft[0] is not None and soft[1] is not None and np.array_equal(soft[0], soft[1])
-        notes.append(f"{a} and {b} give every picture the same {'probabilities' if same else 'class'}")
-    return notes
+        found["probabilities" if same else "class"].append(f"{a} and {b}")
+    return [
+        f"{'; '.join(named)} give every picture the same {what}" for what, named in found.items() if named
+    ]
 
 
 def _notes(pairs: Sequence[Pair], metrics: Sequence[str], groups: int, pictures: int) -> list[str]:

@@ -121,18 +121,26 @@ def influences(
     Returns:
         ``balanced_accuracy`` and ``macro_auroc``, of one entry, and ``auroc``, one a class.
     """
-    few = fewest_groups(truth, codes)
-    found = {
-        "balanced_accuracy": [Influence(moved=recall_influence(truth, predicted, codes, groups), fewest=few)]
-    }
+    found = {"balanced_accuracy": [_of_recall(truth, predicted, codes, groups)]}
     if probabilities is not None:
         moved = auroc_influence(truth, probabilities, codes, groups)
-        found["auroc"] = [
-            Influence(moved=column, fewest=fewest_groups(truth, codes, index))
-            for index, column in enumerate(moved.T)
-        ]
-        found["macro_auroc"] = [Influence(moved=macro_auroc(moved), fewest=few)]
+        found["auroc"] = [_of_auroc(moved, truth, codes, index) for index in range(moved.shape[1])]
+        found["macro_auroc"] = [_of_auroc(moved, truth, codes, None)]
     return found
+
+
+def _of_recall(
+    truth: npt.ArrayLike, predicted: npt.ArrayLike, codes: npt.ArrayLike, groups: int
+) -> Influence:
+    return Influence(
+        moved=recall_influence(truth, predicted, codes, groups), fewest=fewest_groups(truth, codes)
+    )
+
+
+def _of_auroc(moved: FloatArray, truth: npt.ArrayLike, codes: npt.ArrayLike, index: int | None) -> Influence:
+    """Of one class, or with None of the mean over them."""
+    own = macro_auroc(moved) if index is None else moved[:, index]
+    return Influence(moved=own, fewest=fewest_groups(truth, codes, index))
 
 
 def named_influence(
@@ -148,9 +156,12 @@ def named_influence(
     name, _, label = metric.partition(":")
     if name not in BY_INFLUENCE or bool(label) != (name == "auroc"):
         return None
-    soft = None if name == "balanced_accuracy" else probabilities
-    found = influences(truth, predicted, soft, codes, groups).get(name)
-    return None if found is None else found[list(classes).index(label) if label else 0]
+    if name == "balanced_accuracy":
+        return _of_recall(truth, predicted, codes, groups)
+    if probabilities is None:
+        return None
+    moved = auroc_influence(truth, probabilities, codes, groups)
+    return _of_auroc(moved, truth, codes, list(classes).index(label) if label else None)
 
 
 def freedom(influence: Influence, *, least: float = LEAST_FREEDOM) -> float:

@@ -46,7 +46,7 @@ def mean_interval(
         unmoved: The correlation with a number that no group moves, in [0, 1].
 
     Returns:
-        Lower and upper bound in [0, 1]; NaN where nothing is defined, or a bound of what is.
+        Lower and upper bound in [0, 1]; NaN where no value is defined, or a bound of a defined value is NaN.
 
     >>> low, high = mean_interval([0.5, 1.0], [0.3, 0.8], [0.7, 1.0], [[1, 0], [-1, 0]])
     >>> f"{low:.3f} {high:.3f}"
@@ -59,7 +59,7 @@ def mean_interval(
     point = point[known]
     down = point - np.asarray(low, np.float64)[known]
     up = np.asarray(high, np.float64)[known] - point
-    adds = np.nan_to_num(np.asarray(moved, np.float64)[:, known])
+    adds = np.asarray(moved, np.float64)[:, known]
     product = adds.T @ adds
     length = np.sqrt(np.outer(np.diag(product), np.diag(product)))
     likeness = np.clip(np.where(length > 0, ratio(product, length), unmoved), 0.0, 1.0)

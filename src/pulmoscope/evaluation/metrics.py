@@ -66,8 +66,8 @@ def evaluate(
         model: The model to judge, where the table holds several.
 
     Returns:
-        The evaluation; NaN where a metric is undefined, and where an interval is: more than half of the replicates
-        undefined, or fewer than two groups.
+        The evaluation; NaN where a metric is undefined, and where an interval is: of the bootstrap with more than half
+        of the replicates undefined or fewer than two groups, of proportions without pictures.
 
     Raises:
         TableError: Mistakes in the table, no true labels, no such split, or several models and none chosen.
@@ -100,7 +100,7 @@ def evaluate(
         )
         for index, name in enumerate(table.classes)
     }
-    notes = _notes(table, split, groups, method, [one for several in found.values() for one in several])
+    notes = _notes(table, split, groups, method, many, [one for several in found.values() for one in several])
     if method == "patient-bootstrap" and not np.isnan(found["balanced_accuracy"][0].low):
         notes += tuple(
             f"{'all' if one.sensitivity.value else 'none of the'} pictures of {name} ({one.support}) are right: the "
@@ -111,7 +111,7 @@ def evaluate(
     return Evaluation(
         n=len(table), groups=groups, split=used_split, model=table.models[0] if table.models else None,
         **{name: found[name][0] for name in OVERALL}, classes=by_class, confusion=counts, level=LEVEL,
-        intervals=method, replicates=replicates, seed=seed, notes=notes,
+        intervals=method, replicates=many, seed=seed, notes=notes,
     )  # fmt: skip
 
 
@@ -217,12 +217,19 @@ def _bootstrapped(
 
 
 def _notes(
-    table: Predictions, split: str | None, groups: int, intervals: IntervalMethod, found: list[Estimate]
+    table: Predictions,
+    split: str | None,
+    groups: int,
+    intervals: IntervalMethod,
+    replicates: int,
+    found: list[Estimate],
 ) -> tuple[str, ...]:
     notes = list(_of_the_table(table, split))
     if groups < len(table):
         several = "groups (patients)" if groups > 1 else "group (patient)"
-        note = f"{len(table)} pictures come from {groups} {several}, which the bootstrap draws whole"
+        note = f"{len(table)} pictures come from {groups} {several}"
+        if replicates:
+            note += ", which the bootstrap draws whole"
         if intervals != "patient-bootstrap":
             note += (
                 "; intervals of rates, F1 and their means are those of the effective sample size, which the likeness "
@@ -232,11 +239,9 @@ def _notes(
             note += "; DeLong's take pictures as independent and are too narrow: patient-bootstrap does not"
         notes.append(note)
     if groups < 2:
-        notes.append(
-            "one group only: it counts as one picture, and bootstrap intervals are undefined"
-            if len(table) > 1
-            else "one group only: bootstrap intervals are undefined"
-        )
+        said = ["it counts as one picture"] if len(table) > 1 else []
+        said += ["bootstrap intervals are undefined"] if replicates else []
+        notes += [f"one group only: {', and '.join(said)}"] if said else []
     if any(one.method == "delong" and np.isnan(one.low) and not np.isnan(one.value) for one in found):
         notes.append(
             "DeLong's interval is undefined where an AUROC is 0 or 1, or rests on one picture of a side"

@@ -34,7 +34,8 @@ def summarise(evaluation: Evaluation) -> str:
         one.method == "bootstrap" and not np.isnan(one.value) for one in evaluation.estimates().values()
     )
     head = [
-        f"{what}: {evaluation.n} pictures, {evaluation.groups} groups, {len(evaluation.classes)} classes",
+        f"{what}: {evaluation.n} pictures, {evaluation.groups} group{'' if evaluation.groups == 1 else 's'}, "
+        f"{len(evaluation.classes)} classes",
         f"{show_level(evaluation.level)} intervals: {_METHODS[evaluation.intervals]}"
         + (f"; {evaluation.replicates} replicates" if drawn else ""),
         "",

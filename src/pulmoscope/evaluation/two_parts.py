@@ -107,7 +107,8 @@ def group_notes(choosing: Predictions, judging: Predictions) -> tuple[str, ...]:
     shared = len(groups & set(choosing.groups))
     if shared:
         notes.append(
-            f"{shared} {_groups(shared)} in both parts: the numbers flatter, as the thresholds have seen them"
+            f"{shared} {_groups(shared)} {'is' if shared == 1 else 'are'} in both parts: the numbers flatter, as the "
+            "thresholds have seen them"
         )
     return tuple(notes)
 

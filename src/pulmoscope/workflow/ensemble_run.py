@@ -125,7 +125,7 @@ def ensemble(
         {one.name: one.table for one in contenders}, method=method, fitted_on=fitted_on, judged_on=judged_on
     )
     tables: dict[str, Predictions] = {**made.members, ENSEMBLE: made.judged}
-    # With evaluate's own replicates, so that a model has one interval wherever it is judged.
+    # With the default number of replicates, so that a table has one interval in every command.
     judged = {name: evaluate(table, split=None, seed=seed) for name, table in tables.items()}
     report = EnsembleReport(
         ensemble=made,

@@ -9,18 +9,32 @@ from fractions import Fraction
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from pulmoscope.evaluation import confusion as rates
 from pulmoscope.evaluation.claims.definitions import Counts, Definition, IntArray
 from pulmoscope.evaluation.intervals import jeffreys, percentile_interval, wilson
 from pulmoscope.evaluation.joined_interval import f1_likeness, f1_of_overlap, mean_interval
 
-_REPLICATES = 2_000
+_REPLICATES = 500
+
+
+def _both(cells: npt.ArrayLike) -> tuple[rates.FloatArray, rates.FloatArray]:
+    """Of every class its sensitivity, then of every class its specificity."""
+    parts = rates.sensitivity_counts(cells), rates.specificity_counts(cells)
+    k, n = (np.concatenate([one[side] for one in parts], axis=-1) for side in (0, 1))
+    return k, n
+
+
+# Means over the classes, and the proportions of pictures that they are the means of.
 _JOINED = {
     "balanced_accuracy": rates.sensitivity_counts, "macro_specificity": rates.specificity_counts,
-    "macro_f1": rates.overlap_counts,
+    "macro_ppv": rates.ppv_counts, "macro_npv": rates.npv_counts, "macro_f1": rates.overlap_counts,
+    "mean_ovr_balanced_accuracy": _both, "ovr_balanced_accuracy": _both,
 }  # fmt: skip
-_OF_A_CLASS = {"ppv": rates.ppv_counts, "npv": rates.npv_counts, "f1": rates.overlap_counts}
+_OF_A_CLASS = {
+    "ppv": rates.ppv_counts, "npv": rates.npv_counts, "f1": rates.overlap_counts, "jaccard": rates.overlap_counts,
+}  # fmt: skip
 _Z = NormalDist().inv_cdf(0.975)
 
 
@@ -125,8 +139,8 @@ def _of_accuracy(counts: Counts, low: Fraction, high: Fraction) -> Interval | No
 
 def _of_matrix(definition: Definition, confusion: IntArray) -> Interval | None:
     family, at = definition.family, definition.index
-    if family in _JOINED or family == "ovr_balanced_accuracy":
-        return _joined(definition, confusion)
+    if family in _JOINED:
+        return _joined(family, at, confusion)
     if at is None or family not in _OF_A_CLASS:
         return _resampled(definition, confusion)
     right, of = (int(one[at]) for one in _OF_A_CLASS[family](confusion))
@@ -138,26 +152,26 @@ def _of_matrix(definition: Definition, confusion: IntArray) -> Interval | None:
     return proportion_interval(Fraction(right, of), Fraction(right, of), of)
 
 
-def _joined(definition: Definition, confusion: IntArray) -> Interval | None:
+def _joined(family: str, at: int | None, confusion: IntArray) -> Interval | None:
     """Of a mean of proportions, one picture a patient; a cell's pictures are alike, so cells stand for them."""
     size = len(confusion)
     cells = np.eye(size * size).reshape(-1, size, size)
     pictures = np.asarray(confusion, np.float64).ravel()
-    if definition.family == "ovr_balanced_accuracy":
-        at = definition.index or 0
-        both = rates.sensitivity_counts(cells), rates.specificity_counts(cells)
-        k, n = (np.stack([one[side][:, at] for one in both], axis=1) for side in (0, 1))
-    else:
-        k, n = (np.asarray(one, np.float64) for one in _JOINED[definition.family](cells))
+    k, n = (np.asarray(one, np.float64) for one in _JOINED[family](cells))
+    if at is not None:
+        k, n = k[:, [at, size + at]], n[:, [at, size + at]]
     right, of = pictures @ k, pictures @ n
-    share = rates.ratio(right, of)
-    f1 = definition.family == "macro_f1"
-    ends = [share, *jeffreys(right, of)]
-    value, low, high = (f1_of_overlap(one) for one in ends) if f1 else ends
-    moved = np.sqrt(pictures)[:, None] * (k - share * n)
-    bounds = mean_interval(value, low, high, moved, unmoved=f1_likeness(size) if f1 else 0.0)
-    if math.isnan(bounds[0]):
+    if not of.all():
+        # A claim counts nothing of nothing as 0, which no interval of counts does.
         return None
+    share = right / of
+    moved = np.sqrt(pictures)[:, None] * (k - share * n)
+    low, high = jeffreys(right, of)
+    if family == "macro_f1":
+        value, low, high = map(f1_of_overlap, (share, low, high))
+        bounds = mean_interval(value, low, high, moved, unmoved=f1_likeness(size))
+    else:
+        bounds = mean_interval(share, low, high, moved)
     return Interval(
         low=bounds[0], high=bounds[1], method="the classes' intervals joined", n=int(confusion.sum())
     )
@@ -172,7 +186,7 @@ def _resampled(definition: Definition, confusion: IntArray) -> Interval | None:
         for row in confusion
     ]
     drawn = np.stack(rows, axis=1)
-    values = np.array([float(definition.of(one)) for one in drawn[: _REPLICATES // 4]])
+    values = np.array([float(definition.of(one)) for one in drawn])
     low, high, _ = percentile_interval(values)
     if math.isnan(low) or low == high:
         return None
