@@ -1,7 +1,8 @@
-"""A finished run for the tests of hostile surroundings."""
+"""What the tests of commands share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 import tiny
 from commands import Command
 from pulmoscope.cli import main
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_figures() -> Iterator[None]:
+    """Fewer dots make the reports quick; how figures look is tested where they are drawn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pulmoscope.report.style.DPI", 30)
+        yield
 
 
 @pytest.fixture

@@ -19,7 +19,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_contact_sheet_is_drawn_and_drawn_again_alike(command: Command, place: Path) -> None:
+def test_a_contact_sheet_is_drawn_and_drawn_again_alike(
+    command: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulmoscope.report.style.DPI", 150)
     command.done(*build(place / "data" / "table.csv", place / "cohort"))
     arguments = ("augment", place / "tiny.yaml", "--cohort", place / "cohort", "--n", 3, "--views", 2)
     out = place / "sheet.png"

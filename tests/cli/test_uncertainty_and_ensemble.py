@@ -29,11 +29,6 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(capsys)
 
 
-@pytest.fixture(autouse=True)
-def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulmoscope.report.style.DPI", 30)
-
-
 def table(path: Path, strength: float, *, seed: int, rows: int = 240) -> Path:
     rng = np.random.default_rng(seed)
     truth = np.arange(rows) % 3
