@@ -99,12 +99,12 @@ def evaluate(
         judged = Run(run or "")
         evaluation = judged.evaluate(split or "test", intervals=method)
         leaked = is_leaked(judged.cohort)
-    content = evaluation.as_dict() if external is None else external.as_dict()
-    content |= {"leaked_split": True} if leaked else {}
+    mark = {"leaked_split": True} if leaked else {}
     if out is not None and external is None:
-        _write(out, content)
+        _write(out, evaluation.as_dict() | mark)
     if as_json:
-        print(json.dumps(content, allow_nan=False))
+        content = evaluation.as_dict() if external is None else external.as_dict()
+        print(json.dumps(content | mark, allow_nan=False))
         return
     if leaked:
         from pulmoscope.workflow.summary import LEAKED

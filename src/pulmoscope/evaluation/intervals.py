@@ -72,15 +72,7 @@ def clopper_pearson(
     >>> f"{low:.4f} {high:.4f}"
     '0.4439 0.9748'
     """
-    from scipy.special import betaincinv
-
-    k, n = _counts(successes, trials, level)
-    tail = (1 - level) / 2
-    empty = n == 0
-    # The beta function is not defined at the ends, where the bounds are 0 and 1.
-    low = np.where(k == 0, 0.0, betaincinv(np.where(k == 0, 1, k), n - k + 1, tail))
-    high = np.where(k == n, 1.0, betaincinv(k + 1, np.where(k == n, 1, n - k), 1 - tail))
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+    return _of_beta(successes, trials, level, apart=0.5)
 
 
 def jeffreys(
@@ -106,14 +98,7 @@ def jeffreys(
     >>> f"{low:.4f} {high:.4f}"
     '0.4972 0.9559'
     """
-    from scipy.special import betaincinv
-
-    k, n = _counts(successes, trials, level)
-    tail = (1 - level) / 2
-    empty = n == 0
-    low = np.where(k == 0, 0.0, betaincinv(k + 0.5, n - k + 0.5, tail))
-    high = np.where(k == n, 1.0, betaincinv(k + 0.5, n - k + 0.5, 1 - tail))
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+    return _of_beta(successes, trials, level, apart=0.0)
 
 
 def tail_share(level: float, groups: int) -> float:
@@ -295,6 +280,22 @@ def logit_bounds(value: float, half: float) -> tuple[float, float]:
     middle, reach = math.log(value / (1 - value)), half / (value * (1 - value))
     # expit, written so that no exponential overflows.
     return (1 + math.tanh((middle - reach) / 2)) / 2, (1 + math.tanh((middle + reach) / 2)) / 2
+
+
+def _of_beta(
+    successes: npt.ArrayLike, trials: npt.ArrayLike, level: float, *, apart: float
+) -> tuple[FloatArray, FloatArray]:
+    """Quantiles of two beta distributions, of k + 1/2 and n - k + 1/2 moved ``apart`` outwards; 0 and 1 at the ends."""
+    from scipy.special import betaincinv
+
+    k, n = _counts(successes, trials, level)
+    tail = (1 - level) / 2
+    empty, none, every = n == 0, k == 0, k == n
+    right, wrong = k + 0.5, n - k + 0.5
+    # The beta function is not defined at the ends where the two are half apart.
+    low = np.where(none, 0.0, betaincinv(np.where(none, 1, right - apart), wrong + apart, tail))
+    high = np.where(every, 1.0, betaincinv(right + apart, np.where(every, 1, wrong - apart), 1 - tail))
+    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
 def _counts(successes: npt.ArrayLike, trials: npt.ArrayLike, level: float) -> tuple[FloatArray, FloatArray]:

@@ -164,13 +164,17 @@ def _estimates(
     *,
     method: IntervalMethod,
 ) -> dict[str, list[Estimate]]:
-    values, replicated = _values(counts, areas), _values(drawn.confusions, drawn.aurocs)
+    values = _values(counts, areas)
+    if method == "patient-bootstrap":
+        replicated = _values(drawn.confusions, drawn.aurocs)
+    else:
+        replicated = {"macro_auroc": macro_auroc(drawn.aurocs)[..., None], "auroc": drawn.aurocs}
     everything = int(counts.sum())
     found: dict[str, list[Estimate]] = {}
     for name, points in values.items():
         n = _PROPORTIONS[name](counts)[1] if name in _PROPORTIONS else np.full(len(points), everything)
         trials = np.atleast_1d(n).astype(np.int64)
-        if method == "patient-bootstrap" or name.endswith("auroc"):
+        if name in replicated:
             found[name] = [
                 _bootstrapped(
                     float(value), replicated[name][:, index], int(size), len(by_group),
